@@ -1,0 +1,1 @@
+"""WRITES tables: one file for each program that really does."""

@@ -1,0 +1,1 @@
+"""READS tables: lookups, netfilter, one hop, the whole trace."""

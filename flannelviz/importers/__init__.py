@@ -1,0 +1,1 @@
+"""Outside text becomes values; what the text does not say stays unknown."""

@@ -1,0 +1,170 @@
+"""What moves: a packet, the lookups made on its way, and the journey as a whole. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from ipaddress import IPv4Address
+
+from flannelviz.model import INTERNET, VPC
+from flannelviz.tables import Eni, RouteEntry, Row, SecurityRule, SnatEntry
+
+AnyRow = Row | RouteEntry | Eni | SecurityRule | SnatEntry
+PING_SIZE = 84  # bytes: what `ping` sends, IP header 20 + ICMP header 8 + data 56
+
+
+class Disposition(Enum):
+    """What became of a packet, in Batfish's words where it has one."""
+
+    ACCEPTED = "accepted"
+    FORWARDED = "forwarded"
+    NO_ROUTE = "no route"
+    NEIGHBOR_UNREACHABLE = "neighbor unreachable"
+    DENIED = "denied by a rule"
+    FORWARDING_DISABLED = "forwarding disabled"
+    TTL_EXCEEDED = "TTL exceeded"
+    LOOP = "loop, ended by TTL"
+    MTU_EXCEEDED = "larger than the MTU"
+    LINK_DOWN = "link down"
+    SOURCE_REJECTED = "source address rejected"
+    UNDELIVERABLE = "no receiver for this frame"
+    UNKNOWN = "unknown: the input does not say"
+
+    def __repr__(self) -> str:
+        return f"Disposition.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """An IPv4 packet and the frame that carries it; `src` is None until the sender's routing fills it in.
+
+    Units: `size` in bytes, IP header included; `ttl` in routed hops.
+    """
+
+    src: IPv4Address | None
+    dst: IPv4Address
+    proto: str = "icmp"
+    sport: int = 40000
+    dport: int = 0
+    ttl: int = 64
+    size: int = PING_SIZE
+    dont_fragment: bool = True
+    src_mac: str = ""
+    dst_mac: str = ""
+    mark: int = 0
+
+    def reply(self) -> Packet:
+        """Return the packet that the receiver sends back: addresses and ports swapped, a fresh TTL."""
+        assert self.src is not None, "a packet that arrived has a source"
+        return replace(
+            self, src=self.dst, dst=self.src, sport=self.dport, dport=self.sport, ttl=64, src_mac="", dst_mac="", mark=0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One lookup: which table, the row that decided, the row that would decide without it, and what came of it.
+
+    `row` is None where nothing matched. `before` and `after` are the packet's headers around this step.
+    """
+
+    place: str
+    kind: str  # "route", "neighbor", "fdb", "nat POSTROUTING", ...: the table that was read
+    says: str  # the outcome in one line
+    row: AnyRow | None
+    runner_up: AnyRow | None
+    before: Packet
+    after: Packet
+    command: str = ""  # shows the row on a real machine
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """Return each header field that this step changed, as (field, before, after)."""
+        if self.before is self.after:
+            return ()
+        names = ("src", "dst", "sport", "dport", "ttl", "src_mac", "dst_mac", "mark")
+        pairs = ((name, getattr(self.before, name), getattr(self.after, name)) for name in names)
+        return tuple((name, str(old), str(new)) for name, old, new in pairs if old != new)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One place on the way: where the packet came in and went out, and every lookup made there."""
+
+    place: str
+    disposition: Disposition
+    steps: tuple[Step, ...]
+    in_dev: str | None
+    out_dev: str | None
+    received: Packet
+    sent: Packet
+    next_place: str | None = None
+
+    @property
+    def because(self) -> AnyRow | None:
+        """Return the row that decided where the packet went next, or that ended it."""
+        deciding = self.deciding_step
+        return deciding.row if deciding else None
+
+    @property
+    def deciding_step(self) -> Step | None:
+        """Return the routing decision of a hop that forwarded, else the step at which the journey ended."""
+        if self.disposition is Disposition.FORWARDED:
+            routing = [step for step in self.steps if step.kind in ("route", "vpc route")]
+            if routing:
+                return routing[-1]
+            switching = [step for step in self.steps if step.kind == "fdb"]
+            return switching[-1] if switching else (self.steps[-1] if self.steps else None)
+        return self.steps[-1] if self.steps else None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A journey there and back. `reply` is empty, and its disposition None, when the request never arrived.
+
+    `reason` and `reply_reason` say in one sentence what became of each direction.
+    """
+
+    source: str
+    destination: str
+    request: tuple[Hop, ...]
+    disposition: Disposition
+    reply: tuple[Hop, ...] = ()
+    reply_disposition: Disposition | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Return whether the request and the reply both arrived."""
+        return self.disposition is Disposition.ACCEPTED and self.reply_disposition is Disposition.ACCEPTED
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        """Return the hops there, then the hops back."""
+        return self.request + self.reply
+
+    @property
+    def source_seen(self) -> IPv4Address | None:
+        """Return the source address that the receiver saw, or None if nothing arrived."""
+        return self.request[-1].received.src if self.disposition is Disposition.ACCEPTED else None
+
+    @property
+    def died_at(self) -> str | None:
+        """Return the place where the journey ended early, there or back, or None."""
+        if self.disposition is not Disposition.ACCEPTED:
+            return self.request[-1].place
+        return None if self.ok or not self.reply else self.reply[-1].place
+
+
+def shell_at(place: str) -> str:
+    """Return what one types before a command so that it runs at `place`.
+
+    Source: kubectl exec for a pod; `ssh` for an ECS. The VPC has no shell.
+    """
+    if place in (VPC, INTERNET):
+        return ""
+    if "/" in place:
+        namespace, pod = place.split("/", 1)
+        return f"kubectl exec -n {namespace} {pod} -- "
+    return f"ssh {place} "
+
+

@@ -1,0 +1,1 @@
+"""READ tables and traces, WRITE nothing."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Address
 
@@ -65,17 +66,28 @@ class Packet:
 class Step:
     """One lookup: which table, the row that decided, the row that would decide without it, and what came of it.
 
-    `row` is None where nothing matched. `before` and `after` are the packet's headers around this step.
+    `row` is None where nothing matched. `before` and `after` are the packet's headers around this step. `saying` and
+    `asking` are a template and its arguments, formatted only when somebody reads them: a trace has fifty of each.
     """
 
     place: str
     kind: str  # "route", "neighbor", "fdb", "nat POSTROUTING", ...: the table that was read
-    says: str  # the outcome in one line
+    saying: tuple[object, ...]
     row: AnyRow | None
     runner_up: AnyRow | None
     before: Packet
     after: Packet
-    command: str = ""  # shows the row on a real machine
+    asking: tuple[object, ...] = ()
+
+    @property
+    def says(self) -> str:
+        """Return the outcome in one line."""
+        return _formatted(self.saying)
+
+    @property
+    def command(self) -> str:
+        """Return the command that shows the row on a real machine, with how to get there, or an empty text."""
+        return shell_at(self.place) + _formatted(self.asking) if self.asking else ""
 
     @property
     def changes(self) -> tuple[tuple[str, str, str], ...]:
@@ -85,6 +97,15 @@ class Step:
         names = ("src", "dst", "sport", "dport", "ttl", "src_mac", "dst_mac", "mark")
         pairs = ((name, getattr(self.before, name), getattr(self.after, name)) for name in names)
         return tuple((name, str(old), str(new)) for name, old, new in pairs if old != new)
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpError:
+    """The ICMP error that a place sends back about a packet it cannot forward."""
+
+    what: str  # such as "time exceeded" or "host unreachable"
+    sender: str
+    source: IPv4Address | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,7 @@ class Hop:
     received: Packet
     sent: Packet
     next_place: str | None = None
+    icmp: IcmpError | None = None
 
     @property
     def because(self) -> AnyRow | None:
@@ -118,11 +140,39 @@ class Hop:
         return self.steps[-1] if self.steps else None
 
 
+FlowKey = tuple[str, int, int, int, int]  # protocol, source, its port, destination, its port
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A conntrack entry: the packet as it came, and the reply that belongs to it."""
+
+    original: FlowKey
+    reply: FlowKey
+
+    @property
+    def translated(self) -> bool:
+        """Return whether NAT changed the flow."""
+        proto, src, sport, dst, dport = self.original
+        return self.reply != (proto, dst, dport, src, sport)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What places have learned from traffic; a fresh one means "cold".
+
+    `neighbors`: (place, device, address) -> MAC. `flows`: (place, key of either direction) -> Flow.
+    """
+
+    neighbors: Mapping[tuple[str, str, IPv4Address], str] = field(default_factory=dict)
+    flows: Mapping[tuple[str, FlowKey], Flow] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A journey there and back. `reply` is empty, and its disposition None, when the request never arrived.
 
-    `reason` and `reply_reason` say in one sentence what became of each direction.
+    `learned` is what the places know afterwards.
     """
 
     source: str
@@ -131,6 +181,7 @@ class Trace:
     disposition: Disposition
     reply: tuple[Hop, ...] = ()
     reply_disposition: Disposition | None = None
+    learned: Learned = field(default_factory=Learned, compare=False, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -153,6 +204,10 @@ class Trace:
         if self.disposition is not Disposition.ACCEPTED:
             return self.request[-1].place
         return None if self.ok or not self.reply else self.reply[-1].place
+
+
+def _formatted(words: tuple[object, ...]) -> str:
+    return str(words[0]).format(*words[1:]) if words else ""
 
 
 def shell_at(place: str) -> str:

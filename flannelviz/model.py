@@ -151,6 +151,11 @@ class Pod:
         """Return the name under which a network finds this pod: namespace/name."""
         return f"{self.namespace}/{self.name}"
 
+    @property
+    def finished(self) -> bool:
+        """Return whether the pod has ended for good: it holds no address, even where its status still shows one."""
+        return self.phase in ("Succeeded", "Failed")
+
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, Literal
 
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, ClusterPlan, Ecs, Node, Pod
 from flannelviz.packet import AnyRow
-from flannelviz.tables import File, Port, Tables, VpcTables
+from flannelviz.tables import UNTOLD, Address, File, Port, Tables, VpcTables
 
 EMPTY = Tables()
+UNKNOWN_DEV = "?"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Network:
 
     A place is a pod (`namespace/name`), a node or other ECS, the VPC router, or the Internet. `written` holds the
     tables of every ECS, and of those pods whose tables are not simply what their node's pod LAN gives every pod.
-    `plan` is None for an imported network. Units: addresses as `ipaddress` objects.
+    `plan` is None for an imported network; `unknown` then names the fields ("nodes", "pods") that the input did not
+    tell, so that none is not taken for zero. Units: addresses as `ipaddress` objects.
     """
 
     plan: ClusterPlan | None = None
@@ -31,6 +33,7 @@ class Network:
     pods: Mapping[str, Pod] = field(default_factory=dict)
     vpc: VpcTables = field(default_factory=VpcTables)
     written: Mapping[str, Tables] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def places(self) -> Iterator[str]:
@@ -97,15 +100,20 @@ class Network:
         return self._pod_tables(pod)
 
     def _pod_tables(self, pod: Pod) -> Tables:
-        if pod.host_network and pod.node is not None:
-            return self.tables(pod.node)
+        node = self.written.get(pod.node) if pod.node is not None else None
+        if pod.host_network and node is not None:
+            return node
         cache: dict[str, Tables] = self.memo.setdefault("pod tables", {})
         found = cache.get(pod.place)
         if found is None:
-            lan = self.written[pod.node].lan if pod.node in self.written else None
-            port = self.port(pod.place) if lan else None
-            found = cache[pod.place] = lan.pod_tables(lan, port) if lan and port else EMPTY
+            untold = self.plan is None and (node is None or "lan" in node.unknown)
+            found = cache[pod.place] = _untold(pod) if untold else self._lan_tables(pod)
         return found
+
+    def _lan_tables(self, pod: Pod) -> Tables:
+        lan = self.written[pod.node].lan if pod.node in self.written else None
+        port = self.port(pod.place) if lan else None
+        return lan.pod_tables(lan, port) if lan and port else EMPTY
 
     def port(self, pod: str) -> Port | None:
         """Return the port of `pod` on its node's bridge, or None."""
@@ -179,9 +187,12 @@ class Network:
     def _imported_at(self, address: IPv4Address) -> str | None:
         known: dict[IPv4Address, str] | None = self.memo.get("imported addresses")
         if known is None:
-            known = {n.address: n.name for n in self.nodes.values() if n.address is not None}
+            known = {}
+            for node in self.nodes.values():
+                if node.address is not None:
+                    known.setdefault(node.address, node.name)
             for place, pod in self.pods.items():
-                if pod.ip is not None and not pod.host_network:
+                if pod.ip is not None and not pod.host_network and not pod.finished:
                     known.setdefault(pod.ip, place)
             self.memo["imported addresses"] = known
         return known.get(address)
@@ -207,6 +218,18 @@ class Network:
     def writing_vpc(self, vpc: VpcTables) -> Network:
         """Return this network with other VPC tables."""
         return replace(self, vpc=vpc)
+
+
+def _untold(pod: Pod) -> Tables:
+    """Return what a dump tells about a pod's own namespace: its address, and that the rest is unknown."""
+    if pod.ip is None or pod.finished:
+        return Tables(unknown=UNTOLD | {"addresses"})
+    return Tables(addresses=(told_address(pod.ip),), unknown=UNTOLD)
+
+
+def told_address(address: IPv4Address) -> Address:
+    """Return `address` as a row that claims no more than a dump says: no network around it, and no device."""
+    return Address(IPv4Interface(address), UNKNOWN_DEV)
 
 
 Stage = Literal["initial", "cluster", "node", "pod"]

@@ -33,6 +33,11 @@ class Origin(NamedTuple):
 UNKNOWN_ORIGIN = Origin("unknown", "the input does not say")
 
 
+# What Nodes and Pods do not say about a Linux place, and about the VPC: field names of Tables and of VpcTables.
+UNTOLD = frozenset({"fixed_links", "routes", "neighbors", "fdb", "chains", "sysctls", "files", "lan"})
+UNTOLD_VPC = frozenset({"route_tables", "enis", "security_groups", "snat", "decrements_ttl"})
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """One device of `ip link`; `peer` is the place and the device at the other end of its wire."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, ClusterPlan, Ecs, Node, Pod
 from flannelviz.packet import AnyRow
-from flannelviz.tables import UNTOLD, Address, File, Port, Tables, VpcTables
+from flannelviz.tables import UNTOLD, Address, File, Lan, Port, Tables, VpcTables
 
 EMPTY = Tables()
 UNKNOWN_DEV = "?"
@@ -111,14 +111,18 @@ class Network:
         return found
 
     def _lan_tables(self, pod: Pod) -> Tables:
-        lan = self.written[pod.node].lan if pod.node in self.written else None
+        lan = self._lan(pod.node)
         port = self.port(pod.place) if lan else None
         return lan.pod_tables(lan, port) if lan and port else EMPTY
+
+    def _lan(self, node: str | None) -> Lan | None:
+        tables = self.written.get(node) if node is not None else None
+        return tables.lan if tables else None
 
     def port(self, pod: str) -> Port | None:
         """Return the port of `pod` on its node's bridge, or None."""
         node = self.pods[pod].node
-        lan = self.written[node].lan if node in self.written else None
+        lan = self._lan(node)
         if lan is None:
             return None
         cache: dict[str, Port] = self.memo.setdefault(f"ports of {node}", {})

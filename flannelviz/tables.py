@@ -328,7 +328,7 @@ class Tables:
 
     def adding(self, *rows: Row) -> Tables:
         """Return these tables plus `rows`; a device, setting, file or chain of the same name is replaced."""
-        changed: dict[str, tuple[Any, ...]] = {}
+        changed: dict[str, Any] = {}
         for row in rows:
             name = "fixed_links" if isinstance(row, Link) else _FIELD_OF[type(row)]
             kept = changed.get(name, getattr(self, name))
@@ -337,7 +337,7 @@ class Tables:
 
     def without(self, *rows: Row) -> Tables:
         """Return these tables minus `rows`; rows that are not there change nothing."""
-        changed: dict[str, tuple[Any, ...]] = {}
+        changed: dict[str, Any] = {}
         for row in rows:
             name = "fixed_links" if isinstance(row, Link) else _FIELD_OF[type(row)]
             kept = changed.get(name, getattr(self, name))

@@ -203,6 +203,20 @@ class ClusterPlan:
         return int(2 ** (self.node_mask - self.cluster_cidr.prefixlen))
 
 
+Era = Literal["1.12", "current"]  # whose code is followed: that of Kubernetes 1.12's time, or today's
+
+
+@dataclass(frozen=True, slots=True)
+class KubeEvent:
+    """A Kubernetes event, as `kubectl get events` lists it; `about` is the object's kind and name."""
+
+    about: str
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    source: str
+
+
 @lru_cache(maxsize=4096)
 def derived_mac(address: IPv4Address) -> str:
     """Return the MAC that CNI plugins up to v0.6 give the owner of `address`: 0a:58 and its four bytes.
@@ -215,5 +229,3 @@ def derived_mac(address: IPv4Address) -> str:
 def interface(address: IPv4Address, network: IPv4Network) -> IPv4Interface:
     """Return `address` with the prefix length of `network`, as a device carries it."""
     return IPv4Interface((int(address), network.prefixlen))
-
-

@@ -1,0 +1,130 @@
+"""Who answers an ARP request, and behind which bridge port a MAC lives. Reads tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+from flannelviz.dataplane.lookup import fib, local_address
+from flannelviz.model import VPC, derived_mac
+from flannelviz.network import Network
+from flannelviz.tables import ETH0, LO, Link, Port, Tables
+
+# Every frame that an ECS gets from the VPC, and every ARP answer, carries this MAC.
+# Source: public ECS packet captures; Terway hard-codes it.
+FABRIC_MAC = "ee:ff:ff:ff:ff:ff"
+DERIVED_PREFIX = "0a:58:"
+
+
+class Question(NamedTuple):
+    """An ARP request: who has `target`? Tell `sender`."""
+
+    target: IPv4Address
+    sender: IPv4Address | None
+
+
+def answer(network: Network, place: str, link: Link, question: Question) -> str | None:
+    """Return the MAC that answers a request sent out of `link`, or None when nobody does."""
+    if link.kind == "bridge":
+        return _ask_ports(network, network.tables(place), question, asker=None)
+    if link.peer is None:
+        return None
+    if link.peer[0] == VPC:
+        return FABRIC_MAC if _in_a_vswitch(network, question.target) else None
+    return _ask_far_end(network, link.peer, question)
+
+
+def _in_a_vswitch(network: Network, target: IPv4Address) -> bool:
+    return any(entry.next_hop_type == "local" and target in entry.dst for entry in network.vpc.routes)
+
+
+def _ask_far_end(network: Network, peer: tuple[str, str], question: Question) -> str | None:
+    place, dev = peer
+    tables = network.tables(place)
+    link = tables.link(dev)
+    if link is None or not link.up:
+        return None
+    if link.master is None:
+        return link.mac if answers(tables, link.name, question) else None
+    bridge = tables.link(link.master)
+    if bridge is None or not bridge.up:
+        return None
+    if answers(tables, bridge.name, question):
+        return bridge.mac
+    return _ask_ports(network, tables, question, asker=dev)
+
+
+def answers(tables: Tables, dev: str, question: Question) -> bool:
+    """Return whether a place answers on `dev`: for any address it owns (arp_ignore 0), if the sender passes rp_filter."""
+    own = local_address(tables, question.target)
+    if own is None or own.dev == LO:
+        return False
+    return question.sender is None or reverse_path_ok(tables, dev, question.sender)
+
+
+def reverse_path_ok(tables: Tables, dev: str, source: IPv4Address) -> bool:
+    """Return whether strict rp_filter, where it is on, accepts `source` arriving on `dev`.
+
+    Source: kernel Documentation/networking/ip-sysctl; the effective value is the larger of `all` and the device's.
+    """
+    mode = max(tables.sysctl("net.ipv4.conf.all.rp_filter"), tables.sysctl(f"net.ipv4.conf.{dev}.rp_filter"))
+    if mode == 0:
+        return True
+    back, _ = fib(tables).decide(int(source))
+    return back is not None and (mode == 2 or back.dev == dev)
+
+
+def _ask_ports(network: Network, tables: Tables, question: Question, asker: str | None) -> str | None:
+    """Return the MAC of the first pod on this bridge that owns the target."""
+    for port, pod_link in _live_ports(network, tables, _given(tables, question.target)):
+        if tables.lan is not None and tables.lan.veth(port).name == asker:
+            continue
+        if answers(network.tables(port.pod), ETH0, question):
+            return pod_link.mac
+    return None
+
+
+def port_of(network: Network, tables: Tables, mac: str) -> Link | None:
+    """Return the bridge port behind which `mac` lives, or None; what the FDB learns from the first frame."""
+    for port, pod_link in _live_ports(network, tables, _given(tables, _address_in(mac))):
+        if pod_link.mac == mac and tables.lan is not None:
+            return tables.link(tables.lan.veth(port).name)
+    return None
+
+
+def _address_in(mac: str) -> IPv4Address | None:
+    """Return the address from which a CNI plugin derived `mac`, or None."""
+    if not mac.startswith(DERIVED_PREFIX):
+        return None
+    found = IPv4Address(bytes.fromhex(mac[len(DERIVED_PREFIX) :].replace(":", "")))
+    return found if derived_mac(found) == mac else None
+
+
+def _given(tables: Tables, address: IPv4Address | None) -> Port | None:
+    """Return the port whose pod was given `address` by IPAM: the likely answer, found without asking every pod."""
+    if tables.lan is None or address is None:
+        return None
+    by_address: dict[int, Port] | None = tables.memo.get("ports by address")
+    if by_address is None:
+        by_address = tables.memo["ports by address"] = {p.ip: p for p in tables.lan.ports if p.ip is not None}
+    return by_address.get(int(address))
+
+
+def _live_ports(network: Network, tables: Tables, likely: Port | None) -> Iterator[tuple[Port, Link]]:
+    """Return the ports worth asking, with the pod's end of the wire: both ends up, the host end on the bridge."""
+    for port in (*((likely,) if likely else ()), *_rewired(network, tables)):
+        pod_link = network.tables(port.pod).link(ETH0)
+        if port.up and port.attached and pod_link is not None and pod_link.up:
+            yield port, pod_link
+
+
+def _rewired(network: Network, tables: Tables) -> tuple[Port, ...]:
+    """Return the ports of pods whose tables were changed by hand, and may own anything."""
+    if tables.lan is None:
+        return ()
+    key = f"rewired on {tables.lan.node}"
+    found: tuple[Port, ...] | None = network.memo.get(key)
+    if found is None:
+        found = network.memo[key] = tuple(p for p in tables.lan.ports if p.pod in network.written)
+    return found

@@ -1,0 +1,229 @@
+"""The VPC and what lies behind it: a layer-3 fabric with a route table, security groups and a NAT gateway, no Linux."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+from flannelviz.dataplane.arp import FABRIC_MAC
+from flannelviz.dataplane.lookup import vpc_fib
+from flannelviz.dataplane.visit import Memory, Visit, flow_key, reversed_key
+from flannelviz.model import INTERNET
+from flannelviz.network import Network
+from flannelviz.packet import Disposition, Hop, Packet
+from flannelviz.tables import ETH0, Eni, RouteEntry, SecurityGroup, SecurityRule
+
+OUTSIDE_HOST = IPv4Address("203.0.113.10")  # a documentation address (RFC 5737) that stands for any public host
+NOT_ROUTED = tuple(
+    IPv4Network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
+)
+ROUTES = "aliyun vpc DescribeRouteEntryList --RouteTableId {}"
+
+
+def through_vpc(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:
+    """Return what the VPC does with a packet from an ECS (`in_dev` is its instance), or from the Internet."""
+    visit = Visit(network, place, packet, in_dev, memory)
+    if "route_tables" in network.vpc.unknown:
+        visit.note("unknown", ("the input does not hold the VPC's route table",), asking=(ROUTES, "vtb-..."))
+        return visit.hop(Disposition.UNKNOWN)
+    end = _from_internet(visit) if in_dev == INTERNET else _from_ecs(visit, in_dev)
+    return visit.hop(end)
+
+
+def _from_ecs(visit: Visit, instance: str | None) -> Disposition:
+    packet, vpc = visit.packet, visit.network.vpc
+    sender = eni_of(visit.network, instance)
+    if sender is not None and sender.source_dest_check and packet.src != sender.address:
+        saying = ("source/destination check: {} is not {}'s address", packet.src, sender.instance_id)
+        visit.note("source check", saying, sender, asking=("aliyun ecs DescribeNetworkInterfaces",))
+        return Disposition.SOURCE_REJECTED
+    if (
+        sender is not None
+        and sender.eip is not None
+        and packet.src == sender.address
+        and not _inside(visit, packet.dst)
+    ):
+        return _out_by_eip(visit, sender)
+    entry, runner_up = vpc_fib(vpc).decide(int(packet.dst))
+    asking = (ROUTES, vpc.system_table.id if vpc.route_tables else "")
+    if entry is None:
+        visit.note("vpc route", ("no entry for {}: dropped", packet.dst), asking=asking)
+        return Disposition.NO_ROUTE
+    visit.note("vpc route", ("{} by {}", packet.dst, entry.dst), entry, runner_up, asking=asking)
+    return _aged(visit) or _to_next_hop(visit, entry, sender)
+
+
+def eni_of(network: Network, instance: str | None) -> Eni | None:
+    """Return the ENI of an instance, or None when it is gone."""
+    by_instance: dict[str, Eni] | None = network.vpc.memo.get("by instance")
+    if by_instance is None:
+        by_instance = network.vpc.memo["by instance"] = {e.instance_id: e for e in network.vpc.enis.values()}
+    return by_instance.get(instance or "")
+
+
+def _inside(visit: Visit, dst: IPv4Address) -> bool:
+    """Return whether a more specific entry than the default route leads to `dst`."""
+    entry, _ = vpc_fib(visit.network.vpc).decide(int(dst))
+    return entry is not None and entry.dst.prefixlen > 0
+
+
+def _aged(visit: Visit) -> Disposition | None:
+    """Return TTL_EXCEEDED where the fabric is modelled as a router that counts; observed captures say it is not."""
+    if not visit.network.vpc.decrements_ttl:
+        return None
+    ttl = visit.packet.ttl
+    if ttl <= 1:
+        visit.note("ttl", ("TTL is {}: it may not be forwarded again", ttl))
+        return Disposition.TTL_EXCEEDED
+    visit.note("ttl", ("TTL {} -> {}", ttl, ttl - 1), now=replace(visit.packet, ttl=ttl - 1))
+    return None
+
+
+def _to_next_hop(visit: Visit, entry: RouteEntry, sender: Eni | None) -> Disposition:
+    if entry.next_hop_type == "service":
+        visit.note("service", ("an Alibaba Cloud service answers at {}", visit.packet.dst), entry)
+        _track(visit)
+        return Disposition.ACCEPTED
+    if entry.next_hop_type == "NatGateway":
+        return _out_by_nat_gateway(visit)
+    if entry.next_hop_type == "local":
+        receiver = visit.network.vpc.enis.get(visit.packet.dst)
+    else:
+        receiver = eni_of(visit.network, entry.next_hop_id)
+    if receiver is None:
+        visit.note("eni", ("no ECS is behind {}", entry.next_hop_id or visit.packet.dst), entry)
+        return Disposition.UNDELIVERABLE
+    return _admitted(visit, receiver, sender) or _to_ecs(visit, receiver)
+
+
+def _track(visit: Visit) -> None:
+    key = flow_key(visit.packet)
+    if (visit.place, key) not in visit.memory.flows:
+        visit.memory.track(visit.place, key, reversed_key(key))
+
+
+def _admitted(visit: Visit, receiver: Eni, sender: Eni | None) -> Disposition | None:
+    """Return DENIED if the receiver's security group refuses the packet; answers to an allowed flow always pass.
+
+    Source: KubeSkoop's model of basic security groups: members of one group reach each other by their own addresses;
+    a pod's address is no member, so it needs a rule.
+    """
+    packet = visit.packet
+    if (visit.place, flow_key(packet)) in visit.memory.flows:
+        return None
+    member = visit.network.vpc.enis.get(packet.src) if packet.src is not None else None
+    rule = _rule_for(_group(visit, receiver.security_group), packet.src)
+    asking = ("aliyun ecs DescribeSecurityGroupAttribute --SecurityGroupId {}", receiver.security_group)
+    if member is not None and member.security_group == receiver.security_group:
+        visit.note(
+            "security group",
+            ("{} is a member of {} as well", packet.src, member.security_group),
+            member,
+            rule,
+            asking=asking,
+        )
+    elif rule is not None and rule.policy == "Accept":
+        visit.note("security group", ("{} lets {} in", receiver.security_group, rule.source), rule, asking=asking)
+    else:
+        visit.note(
+            "security group",
+            ("{} does not let {} in: dropped", receiver.security_group, packet.src),
+            rule,
+            asking=asking,
+        )
+        return Disposition.DENIED
+    _track(visit)
+    return None
+
+
+def _group(visit: Visit, wanted: str) -> SecurityGroup:
+    groups = visit.network.vpc.security_groups
+    return next((group for group in groups if group.id == wanted), SecurityGroup(wanted))
+
+
+def _rule_for(group: SecurityGroup, src: IPv4Address | None) -> SecurityRule | None:
+    return next((rule for rule in group.inbound if src is not None and src in rule.source), None)
+
+
+def _to_ecs(visit: Visit, receiver: Eni) -> Disposition:
+    link = visit.network.tables(receiver.place).link(ETH0)
+    if link is None or not link.up:
+        visit.note("eni", ("{} does not answer: its eth0 is down", receiver.place), receiver)
+        return Disposition.LINK_DOWN
+    framed = replace(visit.packet, src_mac=FABRIC_MAC, dst_mac=receiver.mac)
+    visit.note("eni", ("{} is {}, MAC {}", receiver.instance_id, receiver.place, receiver.mac), receiver, now=framed)
+    visit.out_dev, visit.next = receiver.instance_id, receiver.place
+    return Disposition.FORWARDED
+
+
+# --- to the Internet and back --------------------------------------------------------------------------------------
+
+
+def _out_by_eip(visit: Visit, sender: Eni) -> Disposition:
+    assert sender.eip is not None
+    now = replace(visit.packet, src=sender.eip)
+    visit.note("eip", ("{}'s own EIP: source {} -> {}", sender.place, visit.packet.src, sender.eip), sender, now=now)
+    return _outside(visit)
+
+
+def _out_by_nat_gateway(visit: Visit) -> Disposition:
+    packet = visit.packet
+    entry = next((s for s in visit.network.vpc.snat if packet.src is not None and packet.src in s.source), None)
+    asking = ("aliyun vpc DescribeSnatTableEntries",)
+    if entry is None:
+        visit.note("snat", ("the NAT gateway has no SNAT entry for {}: dropped", packet.src), asking=asking)
+        return Disposition.SOURCE_REJECTED
+    now = replace(packet, src=entry.eip)
+    visit.note(
+        "snat", ("SNAT entry {}: source {} -> {}", entry.source, packet.src, entry.eip), entry, now=now, asking=asking
+    )
+    return _outside(visit)
+
+
+def _outside(visit: Visit) -> Disposition:
+    before = visit.steps[-1].before
+    visit.memory.track(visit.place, flow_key(before), reversed_key(flow_key(visit.packet)))
+    visit.out_dev, visit.next = INTERNET, INTERNET
+    return Disposition.FORWARDED
+
+
+def _from_internet(visit: Visit) -> Disposition:
+    """Return what becomes of a packet to an EIP: an answer goes back where the flow began, a new one to its ECS."""
+    packet = visit.packet
+    flow = visit.memory.flows.get((visit.place, flow_key(packet)))
+    if flow is not None:
+        _, src, sport, _, _ = flow.original
+        now = replace(packet, dst=IPv4Address(src), dport=sport)
+        visit.note("snat", ("answer of a known flow: destination {} -> {}", packet.dst, now.dst), flow, now=now)
+        receiver = visit.network.vpc.enis.get(now.dst)
+        return _to_ecs(visit, receiver) if receiver else Disposition.UNDELIVERABLE
+    owner = next((eni for eni in visit.network.vpc.enis.values() if eni.eip == packet.dst), None)
+    if owner is None:
+        visit.note("eip", ("nothing in this VPC owns {}: dropped", packet.dst))
+        return Disposition.UNDELIVERABLE
+    now = replace(packet, dst=owner.address)
+    visit.note("eip", ("EIP of {}: destination {} -> {}", owner.place, packet.dst, owner.address), owner, now=now)
+    return _admitted(visit, owner, None) or _to_ecs(visit, owner)
+
+
+def on_internet(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:
+    """Return what the Internet does: it takes and answers what has public addresses, and nothing else."""
+    visit = Visit(network, place, packet, in_dev, memory)
+    if in_dev is not None:
+        return visit.hop(_at_public_host(visit))
+    visit.packet = packet if packet.src is not None else replace(packet, src=OUTSIDE_HOST)
+    if any(packet.dst in block for block in NOT_ROUTED):
+        visit.note("route", ("the Internet has no route to the private address {}", packet.dst))
+        return visit.hop(Disposition.NO_ROUTE)
+    visit.note("route", ("{} belongs to the VPC's Internet gateway", packet.dst))
+    visit.out_dev, visit.next = INTERNET, "VPC"
+    return visit.hop(Disposition.FORWARDED)
+
+
+def _at_public_host(visit: Visit) -> Disposition:
+    if any(visit.packet.dst in block for block in NOT_ROUTED):
+        visit.note("route", ("the Internet has no route to the private address {}", visit.packet.dst))
+        return Disposition.NO_ROUTE
+    visit.note("local", ("a public host takes it; it sees source {}", visit.packet.src))
+    return Disposition.ACCEPTED

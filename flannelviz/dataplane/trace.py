@@ -1,0 +1,129 @@
+"""Hop after hop, there and back: the journey of one packet through a network. Reads tables, writes none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from flannelviz.dataplane.fabric import OUTSIDE_HOST, on_internet, through_vpc
+from flannelviz.dataplane.forward import forward
+from flannelviz.dataplane.visit import Memory
+from flannelviz.errors import AddressPlanError, UnknownPlaceError
+from flannelviz.model import INTERNET, VPC, parse_address
+from flannelviz.network import Network
+from flannelviz.packet import PING_SIZE, Disposition, Hop, Learned, Packet, Trace
+
+MAX_HOPS = 600  # a TTL is at most 255, and a hop of the VPC may not count
+LOOP_VISITS = 3
+
+
+def trace(
+    network: Network,
+    source: str,
+    destination: str | IPv4Address,
+    *,
+    proto: str = "icmp",
+    sport: int = 40000,
+    dport: int = 0,
+    ttl: int = 64,
+    size: int = PING_SIZE,
+    dont_fragment: bool = True,
+    learned: Learned | None = None,
+) -> Trace:
+    """Return the journey of a packet from the place `source` to a place or an address, and of the answer to it.
+
+    Shape: one Hop for each place visited. Units: `size` in bytes, IP header included; `ttl` in routed hops.
+    Raises: UnknownPlaceError if a name is not in the network, or has no address yet.
+    """
+    place = network.place(source)
+    packet = Packet(None, destination_address(network, destination), proto, sport, dport, ttl, size, dont_fragment)
+    return send(network, place, packet, learned)
+
+
+def destination_address(network: Network, destination: str | IPv4Address) -> IPv4Address:
+    """Return the address that `destination`, a name or an address, stands for.
+
+    Raises: UnknownPlaceError if nothing is called so, or what is has no address.
+    """
+    if isinstance(destination, IPv4Address):
+        return destination
+    if destination.lower() == INTERNET.lower():
+        return OUTSIDE_HOST
+    try:
+        return parse_address(destination)
+    except AddressPlanError:
+        found = network.address(destination)
+    if found is None:
+        raise UnknownPlaceError(
+            f"{destination} has no address yet, so nothing can be sent to it; name another, or an address"
+        )
+    return found
+
+
+def send(network: Network, place: str, packet: Packet, learned: Learned | None = None) -> Trace:
+    """Return the journey of `packet`, sent by a program at `place`, and of its answer.
+
+    Shape: request hops, then, if the request arrived, reply hops.
+    """
+    memory = Memory(learned or Learned())
+    start = network_namespace(network, place)
+    request = _journey(network, start, packet, memory)
+    last = request[-1]
+    if last.disposition is not Disposition.ACCEPTED:
+        return Trace(place, str(packet.dst), request, last.disposition, learned=memory.learned())
+    reply = _journey(network, last.place, last.sent.reply(), memory)
+    reply = (*reply[:-1], _asked_for(reply[-1], start, request[0]))
+    return Trace(
+        place, str(packet.dst), request, last.disposition, reply, reply[-1].disposition, learned=memory.learned()
+    )
+
+
+def network_namespace(network: Network, place: str) -> str:
+    """Return the place whose tables decide for `place`: a hostNetwork pod uses its node's."""
+    pod = network.pods.get(place)
+    return pod.node if pod is not None and pod.host_network and pod.node is not None else place
+
+
+def _asked_for(last: Hop, start: str, first: Hop) -> Hop:
+    """Return the reply's last hop, as UNEXPECTED if it came to another place or from another address than asked."""
+    if last.disposition is not Disposition.ACCEPTED:
+        return last
+    if last.place == start and last.sent.src == first.sent.dst:
+        return last
+    return replace(last, disposition=Disposition.UNEXPECTED)
+
+
+def _journey(network: Network, place: str, packet: Packet, memory: Memory) -> tuple[Hop, ...]:
+    """Return the hops of one direction, until the packet arrives or dies."""
+    hops: list[Hop] = []
+    in_dev: str | None = None
+    while len(hops) < MAX_HOPS:
+        hop = _visit(network, place, packet, in_dev, memory)
+        hops.append(hop)
+        if hop.disposition is not Disposition.FORWARDED or hop.next_place is None:
+            break
+        place, packet, in_dev = hop.next_place, hop.sent, _far_device(network, hop)
+    return _named_as_loop(hops)
+
+
+def _visit(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:
+    here = {VPC: through_vpc, INTERNET: on_internet}.get(place, forward)
+    return here(network, place, packet, in_dev, memory)
+
+
+def _far_device(network: Network, hop: Hop) -> str:
+    """Return the device by which the next place receives what `hop` sent."""
+    if hop.place in (VPC, INTERNET):
+        return INTERNET if INTERNET in (hop.place, hop.next_place) else "eth0"
+    link = network.tables(hop.place).link(hop.out_dev or "")
+    assert link is not None and link.peer is not None, "a hop that forwards has a wire"
+    return link.peer[1]
+
+
+def _named_as_loop(hops: list[Hop]) -> tuple[Hop, ...]:
+    """Return the hops, the last one as LOOP if the TTL ran out going round the same places."""
+    visits = Counter(hop.place for hop in hops)
+    if hops[-1].disposition is Disposition.TTL_EXCEEDED and max(visits.values()) >= LOOP_VISITS:
+        hops[-1] = replace(hops[-1], disposition=Disposition.LOOP)
+    return tuple(hops)

@@ -56,7 +56,7 @@ def _ask_far_end(network: Network, peer: tuple[str, str], question: Question) ->
 
 
 def answers(tables: Tables, dev: str, question: Question) -> bool:
-    """Return whether a place answers on `dev`: for any address it owns (arp_ignore 0), if the sender passes rp_filter."""
+    """Return whether a place answers on `dev`: for any own address (arp_ignore 0), if rp_filter lets the sender in."""
     own = local_address(tables, question.target)
     if own is None or own.dev == LO:
         return False

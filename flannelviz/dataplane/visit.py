@@ -1,4 +1,4 @@
-"""The notebook of one packet at one place: the packet as it is now, and the lookups so far. Private to the data plane."""
+"""One packet at one place while it is worked on: the packet as it is now, and the lookups so far. Private."""
 
 from __future__ import annotations
 

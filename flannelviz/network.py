@@ -17,7 +17,7 @@ EMPTY = Tables()
 UNKNOWN_DEV = "?"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Network:
     """A cluster network at one moment: what exists, and the tables of every place.
 
@@ -35,6 +35,10 @@ class Network:
     written: Mapping[str, Tables] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        origin = "" if self.plan else ", imported"
+        return f"<Network: {len(self.nodes)} nodes, {len(self.pods)} pods, {len(self.vpc.routes)} VPC entries{origin}>"
 
     def places(self) -> Iterator[str]:
         """Return every place: pods by node, nodes and other ECS, the VPC, the Internet.

@@ -10,7 +10,6 @@ from ipaddress import IPv4Address
 from flannelviz.model import INTERNET, VPC
 from flannelviz.tables import Eni, RouteEntry, Row, SecurityRule, SnatEntry
 
-AnyRow = Row | RouteEntry | Eni | SecurityRule | SnatEntry
 PING_SIZE = 84  # bytes: what `ping` sends, IP header 20 + ICMP header 8 + data 56
 
 
@@ -29,6 +28,7 @@ class Disposition(Enum):
     LINK_DOWN = "link down"
     SOURCE_REJECTED = "source address rejected"
     UNDELIVERABLE = "no receiver for this frame"
+    UNEXPECTED = "came to a socket that had not asked"
     UNKNOWN = "unknown: the input does not say"
 
     def __repr__(self) -> str:
@@ -62,7 +62,27 @@ class Packet:
         )
 
 
+FlowKey = tuple[str, int, int, int, int]  # protocol, source, its port, destination, its port
+
+
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """A conntrack entry: the packet as it came, and the reply that belongs to it."""
+
+    original: FlowKey
+    reply: FlowKey
+
+    @property
+    def translated(self) -> bool:
+        """Return whether NAT changed the flow."""
+        proto, src, sport, dst, dport = self.original
+        return self.reply != (proto, dst, dport, src, sport)
+
+
+AnyRow = Row | RouteEntry | Eni | SecurityRule | SnatEntry | Flow
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Step:
     """One lookup: which table, the row that decided, the row that would decide without it, and what came of it.
 
@@ -89,6 +109,9 @@ class Step:
         """Return the command that shows the row on a real machine, with how to get there, or an empty text."""
         return shell_at(self.place) + _formatted(self.asking) if self.asking else ""
 
+    def __repr__(self) -> str:
+        return f"<Step {self.place} {self.kind}: {self.says}>"
+
     @property
     def changes(self) -> tuple[tuple[str, str, str], ...]:
         """Return each header field that this step changed, as (field, before, after)."""
@@ -108,7 +131,7 @@ class IcmpError:
     source: IPv4Address | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hop:
     """One place on the way: where the packet came in and went out, and every lookup made there."""
 
@@ -121,6 +144,9 @@ class Hop:
     sent: Packet
     next_place: str | None = None
     icmp: IcmpError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Hop {self.place}: {self.disposition.value}, {len(self.steps)} steps>"
 
     @property
     def because(self) -> AnyRow | None:
@@ -140,23 +166,6 @@ class Hop:
         return self.steps[-1] if self.steps else None
 
 
-FlowKey = tuple[str, int, int, int, int]  # protocol, source, its port, destination, its port
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A conntrack entry: the packet as it came, and the reply that belongs to it."""
-
-    original: FlowKey
-    reply: FlowKey
-
-    @property
-    def translated(self) -> bool:
-        """Return whether NAT changed the flow."""
-        proto, src, sport, dst, dport = self.original
-        return self.reply != (proto, dst, dport, src, sport)
-
-
 @dataclass(frozen=True)
 class Learned:
     """What places have learned from traffic; a fresh one means "cold".
@@ -168,7 +177,7 @@ class Learned:
     flows: Mapping[tuple[str, FlowKey], Flow] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trace:
     """A journey there and back. `reply` is empty, and its disposition None, when the request never arrived.
 
@@ -182,6 +191,11 @@ class Trace:
     reply: tuple[Hop, ...] = ()
     reply_disposition: Disposition | None = None
     learned: Learned = field(default_factory=Learned, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        reply = f", reply {self.reply_disposition.value}" if self.reply_disposition else ""
+        path = " > ".join(hop.place for hop in self.request[:8])
+        return f"<Trace {self.source} -> {self.destination}: {self.disposition.value}{reply}; {path}>"
 
     @property
     def ok(self) -> bool:
@@ -221,5 +235,3 @@ def shell_at(place: str) -> str:
         namespace, pod = place.split("/", 1)
         return f"kubectl exec -n {namespace} {pod} -- "
     return f"ssh {place} "
-
-

@@ -261,7 +261,7 @@ _FIELD_OF: dict[type, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tables:
     """Everything one Linux place knows about where packets go.
 
@@ -280,6 +280,11 @@ class Tables:
     lan: Lan | None = None
     unknown: frozenset[str] = frozenset()
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        unknown = f"; unknown: {', '.join(sorted(self.unknown))}" if self.unknown else ""
+        rules = sum(len(chain.rules) for chain in self.chains)
+        return f"<Tables: {len(self.links)} links, {len(self.routes)} routes, {rules} iptables rules{unknown}>"
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -435,7 +440,7 @@ class SnatEntry:
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VpcTables:
     """Everything the VPC knows. `memo` is as in `Tables`."""
 
@@ -446,6 +451,10 @@ class VpcTables:
     decrements_ttl: bool = False
     unknown: frozenset[str] = frozenset()
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        unknown = f"; unknown: {', '.join(sorted(self.unknown))}" if self.unknown else ""
+        return f"<VpcTables: {len(self.routes)} route entries, {len(self.enis)} ENIs{unknown}>"
 
     @property
     def system_table(self) -> RouteTable:

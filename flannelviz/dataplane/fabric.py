@@ -50,7 +50,7 @@ def _from_ecs(visit: Visit, instance: str | None) -> Disposition:
     if entry is None:
         visit.note("vpc route", ("no entry for {}: dropped", packet.dst), asking=asking)
         return Disposition.NO_ROUTE
-    visit.note("vpc route", ("{} by {}", packet.dst, entry.dst), entry, runner_up, asking=asking)
+    visit.note("vpc route", ("{} matches {}", packet.dst, entry.dst), entry, runner_up, asking=asking)
     return _aged(visit) or _to_next_hop(visit, entry, sender)
 
 

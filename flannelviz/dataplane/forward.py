@@ -57,7 +57,7 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
     source = packet.src or source_address(tables, route)
     visit.note(
         "route",
-        ("{} by {}", packet.dst, route),
+        ("{} matches {}", packet.dst, route.dst),
         route,
         runner_up,
         now=packet if packet.src is not None else replace(packet, src=source),
@@ -184,7 +184,7 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
         return _no_route(visit, asking)
     if packet.src is not None and not reverse_path_ok(tables, dev, packet.src):
         return _reverse_path_failed(visit, tables, dev)
-    visit.note("route", ("{} by {}", packet.dst, route), route, runner_up, asking=asking)
+    visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
     return (
         _too_old(visit, tables)
         or _too_large(visit, tables, route, "fragmentation needed")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
+from flannelviz.controlplane.ranges import inside
 from flannelviz.controlplane.vpc_api import (
     DUPLICATE,
     Block,
@@ -22,7 +23,6 @@ from flannelviz.controlplane.vpc_api import (
     block,
     create_route_entries,
     delete_route_entries,
-    inside,
     route_table,
 )
 from flannelviz.model import ClusterPlan, Condition, Era, KubeEvent, Node
@@ -134,8 +134,10 @@ def sync(controller: RouteController, vpc: VpcTables, nodes: Iterable[Node], del
     """
     if controller.era == "1.12" or not controller.configure_cloud_routes:
         return Outcome(controller, vpc)
-    wanted = [(node, node.pod_cidr, instance) for node, instance in _eligible(nodes) if node.pod_cidr is not None]
-    gone = {name: controller.known[name] for name in deleted if name in controller.known}
+    nodes = tuple(nodes)
+    wanted = list(_wanted(nodes))
+    back = {node.name for node in nodes}  # deleted and registered again within the batch: no deletion is seen
+    gone = {name: controller.known[name] for name in deleted if name in controller.known and name not in back}
     if not wanted and not gone:
         return Outcome(controller, vpc)
     tables = _tables(controller, vpc)
@@ -191,14 +193,14 @@ def with_condition(node: Node, condition: Condition) -> Node:
 Wanted = tuple[Node, IPv4Network, str]  # a Node, its podCIDR, its instance
 
 
-def _eligible(nodes: Iterable[Node], era: Era = "current") -> Iterator[tuple[Node, str]]:
-    """Return the Nodes for which an entry may be created, each with its instance."""
+def _wanted(nodes: Iterable[Node], era: Era = "current") -> Iterator[Wanted]:
+    """Return the Nodes that shall have an entry, each with its podCIDR and instance."""
     for node in nodes:
         unknown = node.ready == "Unknown" and era != "1.12"  # the check came with v1.9.3.220
         excluded = any(key in EXCLUDE_LABELS for key, _ in node.labels)
         instance = instance_of(node)
-        if not (unknown or excluded or node.deleting) and instance is not None:
-            yield node, instance
+        if not (unknown or excluded or node.deleting) and node.pod_cidr is not None and instance is not None:
+            yield node, node.pod_cidr, instance
 
 
 def _tables(controller: RouteController, vpc: VpcTables) -> tuple[str, ...] | KubeEvent:
@@ -294,7 +296,7 @@ class _Run:
 
     def create_each(self, table: str, nodes: tuple[Node, ...], listed: set[tuple[Block, str]]) -> None:
         """Create the missing entries one by one; a duplicate that leads to another instance is a failure."""
-        all_wanted = [(n, n.pod_cidr, i) for n, i in _eligible(nodes, self.controller.era) if n.pod_cidr is not None]
+        all_wanted = list(_wanted(nodes, self.controller.era))
         missing = [w for w in all_wanted if (block(w[1]), w[2]) not in listed]
         refused = self._create(table, missing)
         made = {node.name for node, *_ in missing} - refused.keys()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from flannelviz.errors import AddressPlanError
 from flannelviz.model import ClusterPlan, Era, KubeEvent, Node
@@ -179,27 +179,27 @@ def node_deleted(allocator: RangeAllocator, node: Node) -> RangeAllocator:
     return allocator if node.pod_cidr is None else allocator.release(node.pod_cidr)
 
 
-def write_failed(allocation: Allocation, server_timeout: bool = False) -> Allocation:
+def write_failed(allocation: Allocation, era: Era = "current", server_timeout: bool = False) -> Allocation:
     """Return what remains when the API server did not take the podCIDR: no podCIDR, and the block is free again.
 
     After a server timeout the write may have happened, so the block stays used: it leaks until a restart.
     """
     allocator, node, _ = allocation
-    about = f"Node {node.name} status is now: CIDRAssignmentFailed"
-    event = KubeEvent(f"Node {node.name}", "Normal", "CIDRAssignmentFailed", about, "cidrAllocator")
     kept = allocator if server_timeout else node_deleted(allocator, node)
-    return Allocation(kept, replace(node, pod_cidr=None), event)
+    return Allocation(kept, replace(node, pod_cidr=None), _status_event(node.name, "CIDRAssignmentFailed", era))
 
 
 def not_available(name: str, era: Era = "current") -> KubeEvent:
     """Return the event of a Node for which no block was left.
 
-    Source: kubernetes pkg/controller/util/node/controller_utils.go; type Normal until 2021, Warning today.
+    Source: kubernetes pkg/controller/util/node/controller_utils.go; of type Normal in 1.12, Warning today.
     """
-    kind = "Normal" if era == "1.12" else "Warning"
-    return KubeEvent(
-        f"Node {name}", kind, NOT_AVAILABLE, f"Node {name} status is now: {NOT_AVAILABLE}", "cidrAllocator"
-    )
+    return _status_event(name, NOT_AVAILABLE, era)
+
+
+def _status_event(name: str, reason: str, era: Era) -> KubeEvent:
+    kind: Literal["Normal", "Warning"] = "Normal" if era == "1.12" else "Warning"
+    return KubeEvent(f"Node {name}", kind, reason, f"Node {name} status is now: {reason}", "cidrAllocator")
 
 
 def pod_cidr_refusal(old: Node, new: Node) -> str | None:

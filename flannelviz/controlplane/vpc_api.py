@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
+from flannelviz.controlplane.ranges import inside
 from flannelviz.model import CLOUD_SERVICES
 from flannelviz.tables import RouteEntry, RouteTable, VpcTables
 
@@ -139,11 +140,3 @@ class _Limits:
             return None
         why = f"{self.custom} of {self.table.quota} custom entries used; ask for more vpc_quota_route_entrys_num"
         return (QUOTA, "Route entry quota exceeded in this route table", why)
-
-
-def inside(network: IPv4Network, around: IPv4Network) -> bool:
-    """Return whether `network` equals `around` or lies in it."""
-    if network.prefixlen < around.prefixlen:
-        return False
-    shift = 32 - around.prefixlen
-    return int(network.network_address) >> shift == int(around.network_address) >> shift

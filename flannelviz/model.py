@@ -162,7 +162,8 @@ class NodePlan:
     """A node that the learner asks for: its name and the pods that will run on it.
 
     `address` fixes the ECS address, `pod_cidr` a podCIDR that the Node object already carries when it
-    registers, so that the allocator only marks it as used.
+    registers, so that the allocator only marks it as used. `host_pods` run in the network of the node itself. A pod
+    is in the namespace "default" unless its name says another, as in kube-system/coredns.
     """
 
     name: str
@@ -170,6 +171,7 @@ class NodePlan:
     address: IPv4Address | None = None
     pod_cidr: IPv4Network | None = None
     vswitch: str | None = None
+    host_pods: tuple[str, ...] = ()
 
 
 MasqueradeRules = Literal["v0.10", "head"]  # flannel's lists (a) and (b)

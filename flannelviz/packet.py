@@ -210,7 +210,7 @@ class Trace:
     @property
     def source_seen(self) -> IPv4Address | None:
         """Return the source address that the receiver saw, or None if nothing arrived."""
-        return self.request[-1].received.src if self.disposition is Disposition.ACCEPTED else None
+        return self.request[-1].sent.src if self.disposition is Disposition.ACCEPTED else None
 
     @property
     def died_at(self) -> str | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flannelviz.dataplane.lookup import fib, local_address
 from flannelviz.model import VPC, derived_mac
 from flannelviz.network import Network
-from flannelviz.tables import ETH0, LO, Link, Port, Tables
+from flannelviz.tables import ETH0, LO, Link, Port, Tables, veth_name
 
 # Every frame that an ECS gets from the VPC, and every ARP answer, carries this MAC.
 # Source: public ECS packet captures; Terway hard-codes it.
@@ -78,7 +78,7 @@ def reverse_path_ok(tables: Tables, dev: str, source: IPv4Address) -> bool:
 def _ask_ports(network: Network, tables: Tables, question: Question, asker: str | None) -> str | None:
     """Return the MAC of the first pod on this bridge that owns the target."""
     for port, pod_link in _live_ports(network, tables, _given(tables, question.target)):
-        if tables.lan is not None and tables.lan.veth(port).name == asker:
+        if veth_name(port.pod) == asker:
             continue
         if answers(network.tables(port.pod), ETH0, question):
             return pod_link.mac
@@ -88,8 +88,8 @@ def _ask_ports(network: Network, tables: Tables, question: Question, asker: str 
 def port_of(network: Network, tables: Tables, mac: str) -> Link | None:
     """Return the bridge port behind which `mac` lives, or None; what the FDB learns from the first frame."""
     for port, pod_link in _live_ports(network, tables, _given(tables, _address_in(mac))):
-        if pod_link.mac == mac and tables.lan is not None:
-            return tables.link(tables.lan.veth(port).name)
+        if pod_link.mac == mac:
+            return tables.link(veth_name(port.pod))
     return None
 
 

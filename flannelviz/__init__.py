@@ -46,6 +46,7 @@ _MODULE_OF = {
     "FlannelvizError": "errors",
     "AddressPlanError": "errors",
     "UnknownPlaceError": "errors",
+    "PacketError": "errors",
     "DumpError": "errors",
     "FaultError": "errors",
 }

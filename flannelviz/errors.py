@@ -12,6 +12,10 @@ class AddressPlanError(FlannelvizError, ValueError):
     """The requested addresses cannot form a cluster."""
 
 
+class PacketError(FlannelvizError, ValueError):
+    """No IPv4 packet looks like this, or this model sends none of its kind."""
+
+
 class UnknownPlaceError(FlannelvizError, LookupError):
     """Nothing in the network carries this name or address."""
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
 from flannelviz.dataplane.arp import Question, answer, port_of, reverse_path_ok
-from flannelviz.dataplane.lookup import fib, local_address
+from flannelviz.dataplane.lookup import broadcast_of, fib, local_address
 from flannelviz.dataplane.netfilter import decide
 from flannelviz.dataplane.visit import Memory, Visit
 from flannelviz.model import VPC
@@ -49,6 +49,8 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
         )
         visit.out_dev = LO
         return _filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
+    if broadcast_of(tables, packet.dst):
+        return _broadcast(visit, tables)
     if "routes" in tables.unknown:
         return _unknown(visit, "routes", ("ip route get {}", packet.dst))
     route, runner_up = fib(tables).decide(int(packet.dst))
@@ -160,6 +162,8 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
         asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
         visit.note("local", ("{} is an own address: delivered here", packet.dst), own, asking=asking)
         return _deliver(visit, tables, dev)
+    if broadcast_of(tables, packet.dst):
+        return _broadcast(visit, tables)
     return _forward_on(visit, tables, dev)
 
 
@@ -332,6 +336,14 @@ def _onto_wire(visit: Visit, link: Link) -> Disposition:
 def _no_route(visit: Visit, asking: tuple[object, ...]) -> Disposition:
     visit.note("route", ("no route to {}", visit.packet.dst), asking=asking)
     return Disposition.NO_ROUTE
+
+
+def _broadcast(visit: Visit, tables: Tables) -> Disposition:
+    """Return UNDELIVERABLE: no program gets, and no router forwards, a packet to a subnet's broadcast address."""
+    row = broadcast_of(tables, visit.packet.dst)
+    saying = ("{} is a broadcast address here: neither forwarded nor answered", visit.packet.dst)
+    visit.note("local", saying, row, asking=("ip route get {}", visit.packet.dst))
+    return Disposition.UNDELIVERABLE
 
 
 def _unknown(visit: Visit, table: str, asking: tuple[object, ...]) -> Disposition:

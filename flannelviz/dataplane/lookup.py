@@ -93,3 +93,15 @@ def local_address(tables: Tables, address: IPv4Address) -> Address | None:
         own = tables.memo["local"] = _Own(rows, next((a for a in rows.values() if a.interface.ip.is_loopback), None))
     number = int(address)
     return own.loopback if number >> 24 == 127 else own.rows.get(number)
+
+
+def broadcast_of(tables: Tables, address: IPv4Address) -> Address | None:
+    """Return the row whose network has `address` as its broadcast address, or None.
+
+    Source: the kernel's `local` table holds a broadcast route for each address with a prefix of /30 or less.
+    """
+    found: dict[int, Address] | None = tables.memo.get("broadcast")
+    if found is None:
+        rows = [a for a in tables.addresses if a.interface.network.prefixlen <= 30 and not a.interface.is_loopback]
+        found = tables.memo["broadcast"] = {int(a.interface.network.broadcast_address): a for a in rows}
+    return found.get(int(address))

@@ -9,11 +9,14 @@ from ipaddress import IPv4Address
 from flannelviz.dataplane.fabric import OUTSIDE_HOST, on_internet, through_vpc
 from flannelviz.dataplane.forward import forward
 from flannelviz.dataplane.visit import Memory
-from flannelviz.errors import AddressPlanError, UnknownPlaceError
+from flannelviz.errors import AddressPlanError, PacketError, UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, parse_address
 from flannelviz.network import Network
 from flannelviz.packet import PING_SIZE, Disposition, Hop, Learned, Packet, Trace
 
+PROTOCOLS = ("icmp", "tcp", "udp")
+MAX_TTL = 255
+MIN_SIZE, MAX_SIZE = 28, 65535  # bytes, IP header included
 MAX_HOPS = 600  # a TTL is at most 255, and a hop of the VPC may not count
 LOOP_VISITS = 3
 
@@ -34,11 +37,29 @@ def trace(
     """Return the journey of a packet from the place `source` to a place or an address, and of the answer to it.
 
     Shape: one Hop for each place visited. Units: `size` in bytes, IP header included; `ttl` in routed hops.
-    Raises: UnknownPlaceError if a name is not in the network, or has no address yet.
+    Raises: UnknownPlaceError if a name is not in the network, or has no address yet; PacketError if no unicast IPv4
+    packet has these headers.
     """
     place = network.place(source)
-    packet = Packet(None, destination_address(network, destination), proto, sport, dport, ttl, size, dont_fragment)
+    dst = destination_address(network, destination)
+    _check(dst, proto, ttl, size)
+    packet = Packet(None, dst, proto, sport, dport, ttl, size, dont_fragment)
     return send(network, place, packet, learned)
+
+
+def _check(dst: IPv4Address, proto: str, ttl: int, size: int) -> None:
+    if dst.is_multicast or dst.is_unspecified or int(dst) == 0xFFFFFFFF:
+        raise PacketError(
+            f"{dst} is no unicast address; a trace follows one packet to one receiver: name a pod or a host"
+        )
+    if proto not in PROTOCOLS:
+        raise PacketError(f"the protocol {proto!r} is not modelled; choose one of {', '.join(PROTOCOLS)}")
+    if not 1 <= ttl <= MAX_TTL:
+        raise PacketError(f"a TTL of {ttl} does not exist; choose 1 to {MAX_TTL}")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise PacketError(
+            f"{size} bytes is no IPv4 packet with a header and 8 bytes in it; choose {MIN_SIZE} to {MAX_SIZE}"
+        )
 
 
 def destination_address(network: Network, destination: str | IPv4Address) -> IPv4Address:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from flannelviz.dataplane.lookup import fib, local_address
+from flannelviz.dataplane.lookup import fib, local_address, vpc_fib
 from flannelviz.model import VPC, derived_mac
 from flannelviz.network import Network
 from flannelviz.tables import ETH0, LO, Link, Port, Tables, veth_name
@@ -36,7 +36,8 @@ def answer(network: Network, place: str, link: Link, question: Question) -> str 
 
 
 def _in_a_vswitch(network: Network, target: IPv4Address) -> bool:
-    return any(entry.next_hop_type == "local" and target in entry.dst for entry in network.vpc.routes)
+    entry, _ = vpc_fib(network.vpc).decide(int(target))
+    return entry is not None and entry.next_hop_type == "local"
 
 
 def _ask_far_end(network: Network, peer: tuple[str, str], question: Question) -> str | None:

@@ -198,13 +198,20 @@ def _from_internet(visit: Visit) -> Disposition:
         visit.note("snat", ("answer of a known flow: destination {} -> {}", packet.dst, now.dst), flow, now=now)
         receiver = visit.network.vpc.enis.get(now.dst)
         return _to_ecs(visit, receiver) if receiver else Disposition.UNDELIVERABLE
-    owner = next((eni for eni in visit.network.vpc.enis.values() if eni.eip == packet.dst), None)
+    owner = _eip_owner(visit.network, packet.dst)
     if owner is None:
         visit.note("eip", ("nothing in this VPC owns {}: dropped", packet.dst))
         return Disposition.UNDELIVERABLE
     now = replace(packet, dst=owner.address)
     visit.note("eip", ("EIP of {}: destination {} -> {}", owner.place, packet.dst, owner.address), owner, now=now)
     return _admitted(visit, owner, None) or _to_ecs(visit, owner)
+
+
+def _eip_owner(network: Network, eip: IPv4Address) -> Eni | None:
+    by_eip: dict[IPv4Address | None, Eni] | None = network.vpc.memo.get("by eip")
+    if by_eip is None:
+        by_eip = network.vpc.memo["by eip"] = {eni.eip: eni for eni in network.vpc.enis.values()}
+    return by_eip.get(eip)
 
 
 def on_internet(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:

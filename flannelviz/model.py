@@ -171,6 +171,7 @@ class NodePlan:
     address: IPv4Address | None = None
     pod_cidr: IPv4Network | None = None
     vswitch: str | None = None
+    eip: IPv4Address | None = None  # a public address of its own
     host_pods: tuple[str, ...] = ()
 
 

@@ -139,6 +139,7 @@ def create_ecs(plan: ClusterPlan) -> tuple[Ecs, ...]:
             vswitch=placed.vswitch.name,
             mac=ecs_mac(placed.address),
             mtu=plan.mtu,
+            eip=placed.plan.eip,
             is_node=placed.is_node,
         )
         for placed in placements(plan)

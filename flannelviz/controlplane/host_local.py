@@ -75,19 +75,22 @@ def host_local_files(lan: Lan) -> tuple[File, ...]:
 
     Source: containernetworking/plugins plugins/ipam/host-local/backend/disk/backend.go.
     """
-    folder = f"{STATE}/{lan.netconf['name']}"
-    files = [address_file(folder, address, pod) for address, pod in lan.ipam.held.items()]
+    files = [address_file(lan, address, pod) for address, pod in lan.ipam.held.items()]
     if lan.ipam.last_reserved is not None:
         origin = Origin(HOST_LOCAL, "reserves an address", "the next search starts behind this one")
         last = str(IPv4Address(lan.ipam.last_reserved))
-        files.append(File(f"{folder}/last_reserved_ip.0", last, origin))
+        files.append(File(f"{_folder(lan)}/last_reserved_ip.0", last, origin))
     return tuple(files)
 
 
-def address_file(folder: str, address: int, pod: str) -> File:
+def _folder(lan: Lan) -> str:
+    return f"{STATE}/{lan.netconf['name']}"
+
+
+def address_file(lan: Lan, address: int, pod: str) -> File:
     """Return the file by which host-local holds `address`: named after it, with the container id inside."""
     origin = Origin(HOST_LOCAL, f"ADD {pod}", f"pod {pod} needs an address")
-    return File(f"{folder}/{IPv4Address(address)}", container_id(pod), origin)
+    return File(f"{_folder(lan)}/{IPv4Address(address)}", container_id(pod), origin)
 
 
 def held_address(ipam: HostLocal, pod: str) -> int | None:

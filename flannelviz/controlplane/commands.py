@@ -1,0 +1,81 @@
+"""Rows as the commands that would write them by hand. Control plane: the artefact of programs that use no file.
+
+`bridge` and the kernel speak netlink; these lines say the same to a reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from flannelviz.packet import AnyRow
+from flannelviz.tables import Address, Chain, File, Link, Match, Origin, Route, RouteEntry, Rule, Sysctl
+
+Placed = tuple[str, AnyRow]  # a place and a row there
+
+
+def commands(wrote: Iterable[Placed], removed: Iterable[Placed], origin: Origin) -> File | None:
+    """Return the command lines that write `wrote`, or None where no row has one.
+
+    Shape: one line for each row or rule; of a chain that was there before, only what is new.
+    """
+    before = {(place, row.table, row.name): row for place, row in removed if isinstance(row, Chain)}
+    lines: dict[str, None] = {}
+    for place, row in wrote:
+        old = before.get((place, row.table, row.name)) if isinstance(row, Chain) else None
+        lines.update(dict.fromkeys(_lines(place, row, old)))
+    return File("commands", "".join(f"{line}\n" for line in lines), origin) if lines else None
+
+
+def _lines(place: str, row: AnyRow, old: Chain | None) -> Iterator[str]:
+    match row:
+        case Link(kind="bridge"):
+            yield f"ip link add {row.name} mtu {row.mtu} type bridge"
+            yield f"ip link set {row.name} address {row.mac} up"
+        case Link(kind="veth", peer=(pod, dev)) if row.master:
+            yield f"ip link add {row.name} mtu {row.mtu} type veth peer name {dev} netns {pod}"
+            yield f"ip link set {row.name} master {row.master} up"
+        case Link():
+            yield f"ip link set {row.name} address {row.mac} up"
+        case Address():
+            yield f"ip addr add {row.interface} dev {row.dev}"
+        case Route():
+            yield f"ip route add {route_words(row)}"
+        case Sysctl():
+            yield f"sysctl -w {row.name}={row.value}"
+        case Chain():
+            yield from _chain_lines(row, old)
+        case RouteEntry(kind="Custom"):
+            hop = f"--NextHopType {row.next_hop_type} --NextHopId {row.next_hop_id}"
+            yield f"aliyun vpc CreateRouteEntry --DestinationCidrBlock {row.dst} {hop}"
+
+
+def route_words(route: Route) -> str:
+    """Return a route in the words of `ip route`."""
+    words = ["default" if route.dst.prefixlen == 0 else str(route.dst)]
+    words += [f"via {route.via}"] if route.via else []
+    words.append(f"dev {route.dev}")
+    words += [f"proto {route.proto}"] if route.proto else []
+    words += [f"scope {route.scope}"] if route.scope else []
+    words += [f"src {route.src}"] if route.src else []
+    return " ".join(words)
+
+
+def _chain_lines(chain: Chain, old: Chain | None) -> Iterator[str]:
+    if chain.policy is None and old is None:
+        yield f"iptables -t {chain.table} -N {chain.name}"
+    known = set(old.rules) if old else set()
+    for rule in chain.rules:
+        if rule not in known:
+            yield f"iptables -t {chain.table} -A {chain.name} {rule_words(rule)}"
+
+
+def rule_words(rule: Rule) -> str:
+    """Return a rule in the words of `iptables -A`, for the matches that flannel and `bridge` use."""
+    words = [*_address("-s", rule.src), *_address("-d", rule.dst)]
+    words += [f"-m mark --mark {rule.mark[0]:#x}/{rule.mark[1]:#x}"] if rule.mark else []
+    words += [f"-m comment --comment '{rule.comment}'"] if rule.comment else []
+    return " ".join([*words, "-j", rule.target, *rule.options])
+
+
+def _address(flag: str, match: Match | None) -> list[str]:
+    return [] if match is None else [f"{'! ' if match.negated else ''}{flag} {match.net}"]

@@ -1,0 +1,240 @@
+"""The pod stage as events: sandbox, delegate netconf, veth pair, address, routes, for one pod after the other.
+
+Control plane. Each step is one event; the programs themselves are in cni.py and host_local.py. A pod that cannot be
+wired goes through the same steps up to the one that fails, and stays in ContainerCreating.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+from flannelviz.controlplane import cni, flanneld, host_local
+from flannelviz.controlplane.cni import BRIDGE, FLANNEL_PLUGIN, KERNEL, RUNTIME, SANDBOX, Netconf
+from flannelviz.controlplane.draft import Change, Draft, Group, Job, Phase, Step
+from flannelviz.controlplane.failure import Failure
+from flannelviz.controlplane.host_local import HOST_LOCAL, container_id
+from flannelviz.controlplane.stage_cluster import KUBELET, kube_event_file
+from flannelviz.model import KubeEvent, NodePlan, Pod
+from flannelviz.tables import CNI0, ETH0, File, Lan, Origin, Tables, veth_name
+
+
+class Wanted(NamedTuple):
+    """A pod that a node is to run: its full name, and the node."""
+
+    pod: str
+    node: str
+
+
+def _full_name(pod: str) -> str:
+    return pod if "/" in pod else f"default/{pod}"
+
+
+def _pod(wanted: Wanted, phase: str = "Running", message: str = "", host_network: bool = False) -> Pod:
+    namespace, _, name = wanted.pod.partition("/")
+    return Pod(namespace, name, wanted.node, None, host_network, phase, message)
+
+
+def _netconf(tables: Tables) -> Netconf | Failure:
+    """Return what the flannel CNI plugin makes of the two files on this node."""
+    env, conf = tables.file(flanneld.SUBNET_ENV), tables.file(flanneld.CNI_CONF)
+    assert conf is not None, "install-cni has run"
+    return cni.delegate_netconf(env.text if env else None, conf.text)
+
+
+def _good_netconf(tables: Tables) -> Netconf:
+    netconf = _netconf(tables)
+    assert not isinstance(netconf, Failure), "these steps belong to nodes with subnet.env"
+    return netconf
+
+
+def _lan(draft: Draft, node: str) -> Lan:
+    lan = draft.written[node].lan
+    assert lan is not None, "bridge has ensured cni0"
+    return lan
+
+
+# --- The steps --------------------------------------------------------------------------------------------------------
+
+
+def _sandbox(draft: Draft, wanted: Wanted) -> Change:
+    action = f"starts the sandbox container of {wanted.pod} on {wanted.node} in a network namespace of its own"
+    pod = _pod(wanted, "Pending")
+    text = f"crictl pods: {container_id(wanted.pod)[:13]} {wanted.pod}\nip netns exec: lo, and nothing else\n"
+    artefact = File(
+        "crictl pods", text, Origin(RUNTIME, "RunPodSandbox", f"pod {wanted.pod} is bound to {wanted.node}")
+    )
+    return Change(RUNTIME, action, (wanted.pod,), artefact, pods=(pod,), written={wanted.pod: SANDBOX})
+
+
+def _delegate(draft: Draft, wanted: Wanted) -> Change:
+    netconf = _good_netconf(draft.written[wanted.node])
+    action = f"turns {flanneld.SUBNET_ENV} into the delegate netconf of {wanted.pod}"
+    return Change(FLANNEL_PLUGIN, action, (wanted.node,), cni.netconf_file(wanted.pod, netconf))
+
+
+def _ensure_bridge(draft: Draft, wanted: Wanted) -> Change:
+    tables = draft.written[wanted.node]
+    ensured = cni.bridge_ensured(tables, wanted.node, _good_netconf(tables))
+    action = f"makes {CNI0} on {wanted.node}, up but without an address: this is the first pod here"
+    return Change(BRIDGE, action, (wanted.node,), written={wanted.node: ensured})
+
+
+def _attach_veth(draft: Draft, wanted: Wanted) -> Change:
+    tables = cni.veth_attached(draft.written[wanted.node], wanted.pod)
+    action = f"makes a veth pair: {ETH0} in {wanted.pod}, {veth_name(wanted.pod)} on {CNI0} of {wanted.node}"
+    return Change(BRIDGE, action, (wanted.node, wanted.pod), written={wanted.node: tables, wanted.pod: None})
+
+
+def _reserve(draft: Draft, wanted: Wanted) -> Change:
+    tables = cni.address_reserved(draft.written[wanted.node], wanted.pod)
+    assert isinstance(tables, Tables) and tables.lan is not None, "pods beyond the last address take other steps"
+    address = host_local.held_address(tables.lan.ipam, wanted.pod) or 0
+    artefact = host_local.address_file(tables.lan, address, wanted.pod)
+    action = f"reserves {IPv4Address(address)} for {wanted.pod}"
+    return Change(HOST_LOCAL, action, (wanted.node,), artefact, written={wanted.node: tables})
+
+
+def _configure_eth0(draft: Draft, wanted: Wanted) -> Change:
+    tables = cni.eth0_configured(draft.written[wanted.node], wanted.pod)
+    action = f"gives {ETH0} of {wanted.pod} its MAC, its address and its routes"
+    places = (wanted.node, wanted.pod)
+    return Change(BRIDGE, action, places, pods=(_pod(wanted),), written={wanted.node: tables})
+
+
+def _address_gateway(draft: Draft, wanted: Wanted) -> Change:
+    tables = cni.gateway_addressed(draft.written[wanted.node])
+    assert isinstance(tables, Tables), "a new cni0 has no other address"
+    action = f"gives {CNI0} of {wanted.node} the gateway address {_lan(draft, wanted.node).gateway}"
+    return Change(BRIDGE, action, (wanted.node,), written={wanted.node: tables})
+
+
+def _add_on_link_route(draft: Draft, wanted: Wanted) -> Change:
+    tables = cni.on_link_route(draft.written[wanted.node])
+    action = f"adds the on-link route {_lan(draft, wanted.node).subnet} dev {CNI0} on {wanted.node}"
+    return Change(KERNEL, action, (wanted.node,), written={wanted.node: tables})
+
+
+def _enable_forwarding(draft: Draft, wanted: Wanted) -> Change:
+    tables = cni.forwarding_enabled(draft.written[wanted.node])
+    return Change(
+        BRIDGE, f"writes {cni.IP_FORWARD} = 1 on {wanted.node}", (wanted.node,), written={wanted.node: tables}
+    )
+
+
+def _masquerade(draft: Draft, wanted: Wanted) -> Change:
+    tables = cni.pod_masqueraded(draft.written[wanted.node], wanted.pod)
+    action = f"adds a masquerade chain for {wanted.pod}, since flanneld runs without --ip-masq"
+    return Change(BRIDGE, action, (wanted.node,), written={wanted.node: tables})
+
+
+def _host_network(draft: Draft, wanted: Wanted) -> Change:
+    action = f"starts {wanted.pod} in the network namespace of {wanted.node}: no CNI, no address of its own"
+    return Change(RUNTIME, action, (wanted.node,), pods=(_pod(wanted, host_network=True),))
+
+
+# --- The steps of a pod that cannot be wired --------------------------------------------------------------------------
+
+
+def _why_not(tables: Tables) -> Failure:
+    netconf = _netconf(tables)
+    if isinstance(netconf, Failure):
+        return netconf
+    assert tables.lan is not None, "bridge has ensured cni0 before it asks for an address"
+    return host_local.exhausted(tables.lan.subnet)
+
+
+def _stuck(tables: Tables, wanted: Wanted) -> Pod:
+    """Return the pod that waits in ContainerCreating, with the words of its event FailedCreatePodSandBox.
+
+    Source: kubernetes 1.12, dockershim and pkg/kubelet/network/cni.
+    """
+    namespace, _, name = wanted.pod.partition("/")
+    sandbox = f'failed to set up sandbox container "{container_id(wanted.pod)}" network for pod "{name}"'
+    plugin = f'NetworkPlugin cni failed to set up pod "{name}_{namespace}" network: {_why_not(tables).message}'
+    message = f"Failed create pod sandbox: rpc error: code = Unknown desc = {sandbox}: {plugin}"
+    return _pod(wanted, "Pending", message)
+
+
+def _fail(draft: Draft, wanted: Wanted) -> Change:
+    component, message = _why_not(draft.written[wanted.node])
+    log = File("kubelet log", f"{message}\n", Origin(component, f"ADD {wanted.pod}", message))
+    return Change(component, f"fails for {wanted.pod}: {message}", (wanted.node,), log)
+
+
+def _give_up(draft: Draft, wanted: Wanted) -> Change:
+    """Return the end of the attempt: the sandbox goes, its veth pair with it, and the kubelet will try again."""
+    tables = draft.written[wanted.node]
+    pod = _stuck(tables, wanted)
+    event = KubeEvent(f"Pod {pod.name}", "Warning", "FailedCreatePodSandBox", pod.message, KUBELET)
+    action = f"removes the sandbox of {wanted.pod}, which stays in ContainerCreating"
+    written: dict[str, Tables | None] = {wanted.node: cni.bridge_del(tables, wanted.pod), wanted.pod: None}
+    return Change(KUBELET, action, (wanted.node, wanted.pod), kube_event_file(event), pods=(pod,), written=written)
+
+
+# --- Which pod takes which steps --------------------------------------------------------------------------------------
+
+FIRST: tuple[Step, ...] = (
+    _sandbox,
+    _delegate,
+    _ensure_bridge,
+    _attach_veth,
+    _reserve,
+    _configure_eth0,
+    _address_gateway,
+    _add_on_link_route,
+    _enable_forwarding,
+)
+LATER: tuple[Step, ...] = (_sandbox, _delegate, _attach_veth, _reserve, _configure_eth0)
+FIRST_WITHOUT_ADDRESS: tuple[Step, ...] = (_sandbox, _delegate, _ensure_bridge, _attach_veth, _fail, _give_up)
+WITHOUT_ADDRESS: tuple[Step, ...] = (_sandbox, _delegate, _attach_veth, _fail, _give_up)
+WITHOUT_SUBNET_ENV: tuple[Step, ...] = (_sandbox, _fail, _give_up)
+HOST_NETWORK: tuple[Step, ...] = (_host_network,)
+
+
+def _pod_jobs(draft: Draft) -> list[Job]:
+    return [Job(node, _groups(draft, node)) for node in draft.plan.nodes if node.pods or node.host_pods]
+
+
+def _groups(draft: Draft, node: NodePlan) -> tuple[Group, ...]:
+    """Return the pods of a node with their steps: as many as have room are wired, the first with more steps."""
+    host = [Wanted(_full_name(pod), node.name) for pod in node.host_pods]
+    pods = [Wanted(_full_name(pod), node.name) for pod in node.pods]
+    pod_cidr = draft.nodes[node.name].pod_cidr
+    if pod_cidr is None:
+        return _filled(Group(host, HOST_NETWORK), Group(pods, WITHOUT_SUBNET_ENV))
+    own = () if draft.plan.masquerade else (_masquerade,)
+    room = host_local.usable(pod_cidr)
+    return _filled(
+        Group(host, HOST_NETWORK),
+        Group(pods[:1], FIRST + own if room else FIRST_WITHOUT_ADDRESS),
+        Group(pods[1:room], LATER + own),
+        Group(pods[max(room, 1) :], WITHOUT_ADDRESS),
+    )
+
+
+def _filled(*groups: Group) -> tuple[Group, ...]:
+    return tuple(group for group in groups if group.things)
+
+
+def _wire_all(draft: Draft, jobs: Sequence[Job]) -> None:
+    for one in jobs:
+        node, tables = one.subject.name, draft.written[one.subject.name]
+        asking = [wanted.pod for group in one.groups if _delegate in group.steps for wanted in group.things]
+        if asking:
+            wired = cni.wired(tables, node, asking, _good_netconf(tables))
+            assert isinstance(wired, Tables), "a new cni0 has no other address"
+            draft.written[node] = tables = wired
+        for group in one.groups:
+            draft.pods.update((wanted.pod, _settled(tables, wanted, group.steps)) for wanted in group.things)
+
+
+def _settled(tables: Tables, wanted: Wanted, steps: tuple[Step, ...]) -> Pod:
+    """Return the pod as `steps` leave it."""
+    if _give_up in steps:
+        return _stuck(tables, wanted)
+    return _pod(wanted, host_network=steps is HOST_NETWORK)
+
+
+PHASES = (Phase("pod", _pod_jobs, _wire_all),)

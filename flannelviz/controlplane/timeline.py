@@ -1,0 +1,261 @@
+"""The programs of the control plane as a sequence of events, and the network at any moment. Control plane.
+
+`build(plan)` runs everything once in big steps, one for each node and phase. Single events are worked out only when
+somebody asks for them, from the state in which their phase began.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, islice
+from typing import Any, NamedTuple, overload
+
+from flannelviz.controlplane import console, stage_cluster, stage_node, stage_pod
+from flannelviz.controlplane.commands import commands
+from flannelviz.controlplane.draft import Change, Draft, Job, Phase
+from flannelviz.controlplane.host_local import host_local_files
+from flannelviz.model import VPC, ClusterPlan
+from flannelviz.network import EMPTY, Event, Network, Stage
+from flannelviz.packet import AnyRow
+from flannelviz.tables import Origin
+
+PHASES: tuple[Phase, ...] = (*stage_cluster.PHASES, *stage_node.PHASES, *stage_pod.PHASES)
+STAGES: tuple[Stage, ...] = ("initial", "cluster", "node", "pod")
+SMALL = 2000  # events: up to this many, every moment is kept once somebody asks for one
+
+
+class Section(NamedTuple):
+    """A phase that ran: its jobs, the number of the last event of each, and the state before the first."""
+
+    phase: Phase
+    jobs: Sequence[Job]
+    ends: Sequence[int]
+    before: Draft
+
+
+def build(plan: ClusterPlan, *, strict: bool = True) -> Timeline:
+    """Return all that happens to `plan`, from the empty VPC to the last pod.
+
+    Shape: initial, cluster, node, pod; within a stage phase by phase, within a phase node by node. Where something
+    runs out, the events say so, and what depends on it stays undone.
+    Raises: AddressPlanError if the plan breaks a rule of the console; with `strict`, also if it cannot fit.
+    """
+    warnings = console.check_plan(plan, strict)
+    draft, sections, number = Draft.of(plan), [], 0
+    for phase in PHASES:
+        jobs = phase.jobs(draft)
+        if not jobs:
+            continue
+        ends = list(accumulate((job.events for job in jobs), initial=number))[1:]
+        sections.append(Section(phase, jobs, ends, draft.copy()))
+        _run(phase, draft, jobs)
+        number = ends[-1]
+    return Timeline(plan, draft.network(), tuple(sections), warnings)
+
+
+def _run(phase: Phase, draft: Draft, jobs: Sequence[Job]) -> None:
+    """Change `draft` as all of `jobs` do."""
+    if phase.fold is not None:
+        phase.fold(draft, jobs)
+        return
+    for job in jobs:
+        for change in _changes(draft, job):
+            draft.apply(change)
+
+
+def _changes(draft: Draft, job: Job) -> Iterator[Change]:
+    """Return the changes of one job; the next one is worked out from `draft` after the caller has made the last."""
+    for group in job.groups:
+        for thing in group.things:
+            for step in group.steps:
+                yield step(draft, thing)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Timeline:
+    """What happened to a cluster, event by event. `at(k)` is the network after k events, `network` the last one.
+
+    Shape: events count from 1 to len(timeline); at(0) has nothing but the plan. `warnings` are the console's.
+    """
+
+    plan: ClusterPlan
+    network: Network
+    sections: tuple[Section, ...]
+    warnings: tuple[str, ...] = ()
+    memo: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __repr__(self) -> str:
+        return f"<Timeline: {len(self)} events, {len(self.network.nodes)} nodes, {len(self.network.pods)} pods>"
+
+    def __len__(self) -> int:
+        return self.sections[-1].ends[-1]
+
+    @property
+    def events(self) -> Events:
+        """Return the events as a sequence; events[0] is event number 1."""
+        return Events(self)
+
+    def at(self, k: int) -> Network:
+        """Return the network after `k` events.
+
+        Raises: IndexError unless 0 <= k <= len(timeline).
+        """
+        self._check(k, 0)
+        if k == len(self):
+            return self.network
+        if k == 0:
+            return Network(self.plan)
+        return self._moments()[k][0] if len(self) <= SMALL else self._before(k + 1)[0].network()
+
+    def event(self, k: int) -> Event:
+        """Return event number `k`.
+
+        Shape: `wrote` and `removed` are what differs between at(k - 1) and at(k) in the places that it touched.
+        Raises: IndexError unless 1 <= k <= len(timeline).
+        """
+        self._check(k, 1)
+        known: dict[int, Event] = self.memo.setdefault("events", {})
+        if k not in known:
+            event = self._event(k)
+            if len(self) > SMALL:
+                return event
+            known[k] = event
+        return known[k]
+
+    def stage_end(self, stage: Stage) -> int:
+        """Return the number of the last event of `stage`; where it has none, that of the stage before."""
+        upto = STAGES[: STAGES.index(stage) + 1]
+        return max((s.ends[-1] for s in self.sections if s.phase.stage in upto), default=0)
+
+    def find(
+        self, *, component: str | None = None, place: str | None = None, stage: Stage | None = None, text: str = ""
+    ) -> tuple[Event, ...]:
+        """Return the events of a component, of a stage, at a place, whose action contains `text`, in order.
+
+        Shape: every condition that is given must hold; `place` is a full name, as in network.places().
+        """
+
+        def wanted(event: Event) -> bool:
+            here = place is None or place in event.places
+            return (
+                here and component in (None, event.component) and stage in (None, event.stage) and text in event.action
+            )
+
+        return tuple(event for event in self.events if wanted(event))
+
+    def author(self, place: str, row: AnyRow) -> Event | None:
+        """Return the last event that wrote `row` at `place`, or None."""
+        return next((e for e in reversed(self.events) if (place, row) in e.wrote), None)
+
+    def _check(self, k: int, first: int) -> None:
+        if not first <= k <= len(self):
+            raise IndexError(f"{k} is no event of this timeline; take a number from {first} to {len(self)}")
+
+    def _section(self, k: int) -> tuple[Section, int]:
+        """Return the section with event `k`, and the number of the last event before the section."""
+        index = bisect_left([section.ends[-1] for section in self.sections], k)
+        return self.sections[index], self.sections[index - 1].ends[-1] if index else 0
+
+    def _before(self, k: int) -> tuple[Draft, Iterator[Change]]:
+        """Return a draft of its own of the moment before event `k`, and the changes from there to the job's end."""
+        section, start = self._section(k)
+        number = bisect_left(section.ends, k)
+        draft = section.before.copy()
+        _run(section.phase, draft, section.jobs[:number])
+        changes = _changes(draft, section.jobs[number])
+        done = k - 1 - (section.ends[number - 1] if number else start)
+        for change in islice(changes, done):
+            draft.apply(change)
+        return draft, changes
+
+    def _moments(self) -> list[tuple[Network, Stage, Change]]:
+        """Return the network after each event, with the change that led there. Shape: index 0 is not used."""
+        found: list[Any] | None = self.memo.get("moments")
+        if found is None:
+            found = self.memo["moments"] = [None, *_walk(self.sections)]
+        return found
+
+    def _event(self, k: int) -> Event:
+        if len(self) <= SMALL:
+            after, stage, change = self._moments()[k]
+            return _event(k, stage, change, self.at(k - 1), after)
+        draft, changes = self._before(k)
+        before = draft.network() if k > 1 else Network(self.plan)
+        change = next(changes)
+        draft.apply(change)
+        return _event(k, self._section(k)[0].phase.stage, change, before, draft.network())
+
+
+def _walk(sections: Sequence[Section]) -> Iterator[tuple[Network, Stage, Change]]:
+    draft = sections[0].before.copy()
+    for section in sections:
+        for job in section.jobs:
+            for change in _changes(draft, job):
+                draft.apply(change)
+                yield draft.network(), section.phase.stage, change
+
+
+def _event(number: int, stage: Stage, change: Change, before: Network, after: Network) -> Event:
+    wrote, removed = difference(before, after, change.places)
+    origin = Origin(change.component, change.action)
+    artefact = change.artefact or commands(wrote, removed, origin)
+    return Event(number, stage, change.component, change.action, change.places, wrote, removed, artefact)
+
+
+Placed = tuple[str, AnyRow]
+
+
+def difference(before: Network, after: Network, places: Sequence[str]) -> tuple[tuple[Placed, ...], tuple[Placed, ...]]:
+    """Return what `after` has and `before` has not at `places`, and the other way round.
+
+    Shape: pairs of place and row, in the order of the tables; host-local's files count as rows of their node.
+    """
+    wrote: list[Placed] = []
+    removed: list[Placed] = []
+    for place in places:
+        old, new = list(rows_at(before, place)), list(rows_at(after, place))
+        wrote.extend((place, row) for row in _minus(new, old))
+        removed.extend((place, row) for row in _minus(old, new))
+    return tuple(wrote), tuple(removed)
+
+
+def _minus(rows: Sequence[AnyRow], others: Sequence[AnyRow]) -> Iterator[AnyRow]:
+    left = Counter(others)
+    for row in rows:
+        if left[row]:
+            left[row] -= 1
+        else:
+            yield row
+
+
+def rows_at(network: Network, place: str) -> Iterator[AnyRow]:
+    """Return every row at `place`, none where the place does not exist yet."""
+    if place == VPC:
+        yield from network.vpc.rows()
+        return
+    exists = place in network.written or place in network.pods
+    tables = network.tables(place) if exists else EMPTY
+    yield from tables.rows()
+    if tables.lan is not None:
+        yield from host_local_files(tables.lan)
+
+
+@dataclass(frozen=True, eq=False)
+class Events(Sequence[Event]):
+    """The events of a timeline, each worked out when it is asked for."""
+
+    timeline: Timeline
+
+    def __len__(self) -> int:
+        return len(self.timeline)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
+        numbers = range(1, len(self) + 1)[index]
+        return self.timeline.event(numbers) if isinstance(numbers, int) else tuple(map(self.timeline.event, numbers))

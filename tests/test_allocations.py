@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 import flannelviz
 from flannelviz.allocations import Allocation, Finding, allocation
+from flannelviz.controlplane.timeline import build
 from flannelviz.errors import AddressPlanError
 from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import ClusterPlan, Ecs, Node, Pod
 from flannelviz.network import Network
 from flannelviz.tables import HostLocal, Lan, Port, Tables
+from flannelviz.topologies import article, plan
 
 REAL = Path(__file__).parent / "data" / "real"
 VALUES = {"errors", "model", "tables", "packet", "network"}
@@ -308,6 +310,22 @@ def test_a_built_network_knows_its_ranges() -> None:
     assert codes(found) == [("pod-ip-leaked", "node-a"), ("pod-pending", "default/a2")]
     assert found.findings[0].command == "ssh node-a ls /var/lib/cni/networks/cb0"
     assert found.findings[1].message == "is on node-a without an address: no IP addresses available"
+
+
+def test_the_article_level_by_level() -> None:
+    found = allocation(article())
+    assert [str(level.fill) for level in found.levels] == ["3 of 252 (1 %)", "2 of 512 (0 %)", "4 of 250 (2 %)"]
+    assert [(b.node, str(b.pod_cidr), b.fill.used) for b in found.blocks] == [
+        ("node-a", "172.16.0.128/25", 2),
+        ("node-b", "172.16.8.0/25", 2),
+    ]
+    assert [gap.blocks for gap in found.gaps] == [1, 14, 495]
+    assert found.findings == ()
+
+
+def test_more_pods_than_a_28_has_room_for() -> None:
+    crowded = build(plan(1, 14, node_mask=28), strict=False).network
+    assert codes(allocation(crowded)) == [("pod-cidr-full", "node-a"), ("pod-pending", "default/a14")]
 
 
 # --- the oracle: every pair compared with every other -----------------------------------------------------------------

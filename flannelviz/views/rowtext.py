@@ -1,0 +1,130 @@
+"""Any row of any table as one line, in the words of the tool that shows it. READS only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from typing import Any
+
+from flannelviz.packet import Flow
+from flannelviz.tables import (
+    Address,
+    Chain,
+    Eni,
+    FdbEntry,
+    File,
+    Link,
+    Neighbor,
+    Route,
+    RouteEntry,
+    Rule,
+    SecurityRule,
+    SnatEntry,
+    Sysctl,
+)
+from flannelviz.views.ruletext import rule_text
+from flannelviz.views.theme import visible
+
+EVERYWHERE = IPv4Network("0.0.0.0/0")
+
+
+def row_text(row: object) -> str:
+    """Return any row in the words of the tool that shows it."""
+    words = _WORDS.get(type(row))
+    return words(row) if words else "" if row is None else visible(str(row))
+
+
+def route_text(route: Route, *, brief: bool = False) -> str:
+    """Return one line of `ip route`; brief: only where to, via whom, by which device.
+
+    Source: iproute2 ip/iproute.c, print_route.
+    """
+    words = [_prefix(route.dst), *_pair("via", route.via), "dev", route.dev]
+    if not brief:
+        words += [*_pair("proto", route.proto), *_pair("scope", route.scope), *_pair("src", route.src)]
+        words += [*_pair("metric", route.metric), *(["onlink"] if route.onlink else [])]
+    return " ".join(words)
+
+
+def _prefix(net: IPv4Network) -> str:
+    if net == EVERYWHERE:
+        return "default"
+    return str(net.network_address) if net.prefixlen == 32 else str(net)
+
+
+def _pair(word: str, value: object) -> list[str]:
+    return [word, str(value)] if value else []
+
+
+def decider(route: Route) -> str:
+    """Return a route the way a trace shows it: the prefix in full, because its length is what decided."""
+    return " ".join([str(route.dst), *_pair("via", route.via), "dev", route.dev])
+
+
+def _link(link: Link) -> str:
+    words = [f"{link.name}:", link.kind, "mtu", str(link.mtu), *_pair("master", link.master), link_state(link)]
+    return " ".join([*words, link.mac, *(["hairpin"] if link.hairpin else [])])
+
+
+def link_state(link: Link) -> str:
+    """Return the operational state that `ip -br link` prints for a device."""
+    return "UNKNOWN" if link.kind in ("loopback", "vxlan") and link.up else "UP" if link.up else "DOWN"
+
+
+def neighbor_text(row: Neighbor) -> str:
+    """Return one line of `ip neigh`. Source: iproute2 ip/ipneigh.c."""
+    return f"{row.dst} dev {row.dev} lladdr {row.lladdr} {row.state}".rstrip()
+
+
+def fdb_text(row: FdbEntry, *, dev: bool = True) -> str:
+    """Return one line of `bridge fdb`, with or without the device. Source: iproute2 bridge/fdb.c."""
+    where = ["dev", row.dev] if dev else []
+    words = [row.lladdr, *where, *_pair("dst", row.dst), *_pair("master", row.master)]
+    return " ".join([*words, *([] if row.master else ["self"]), *([row.state] if row.state else [])])
+
+
+def _chain(row: Chain) -> str:
+    count = len(row.rules)
+    return f"{row.table} {row.name} {row.policy or '-'}, {count} rule{'' if count == 1 else 's'}"
+
+
+def _entry(row: RouteEntry) -> str:
+    target = f" {row.next_hop_id}" if row.next_hop_id else ""
+    status = "" if row.status == "Available" else f" {row.status}"
+    return f"{row.dst} {row.next_hop_type}{target} ({row.kind}){status}"
+
+
+def _eni(row: Eni) -> str:
+    eip = f" EIP {row.eip}" if row.eip else ""
+    return f"{row.address} {row.instance_id} {row.mac} {row.vswitch} {row.security_group}{eip}"
+
+
+def _flow(row: Flow) -> str:
+    return f"{_key(row.original)} {_key(row.reply)}"
+
+
+def _key(key: tuple[str, int, int, int, int]) -> str:
+    proto, src, sport, dst, dport = key
+    return f"{proto} {_dotted(src)}:{sport} > {_dotted(dst)}:{dport}"
+
+
+def _dotted(number: int) -> str:
+    return ".".join(str(byte) for byte in number.to_bytes(4, "big"))
+
+
+_WORDS: dict[type, Callable[[Any], str]] = {
+    Route: route_text,
+    Link: _link,
+    Address: lambda row: f"inet {row.interface} {row.dev}",
+    Neighbor: neighbor_text,
+    FdbEntry: fdb_text,
+    Rule: rule_text,
+    Chain: _chain,
+    Sysctl: lambda row: f"{row.name} = {row.value}",
+    File: lambda row: row.path,
+    RouteEntry: _entry,
+    Eni: _eni,
+    SecurityRule: lambda row: f"ingress {row.policy} all from {row.source}",
+    SnatEntry: lambda row: f"SNAT {row.source} to {row.eip}",
+    Flow: _flow,
+}

@@ -1,0 +1,109 @@
+"""Everything of a network and a journey as plain text: the table twin of every picture. READS only."""
+
+from __future__ import annotations
+
+from flannelviz.model import INTERNET, VPC
+from flannelviz.packet import Disposition, Hop, Trace
+from flannelviz.tables import FdbEntry, Link, Route, RouteEntry
+from flannelviz.views.rowtext import EVERYWHERE, decider, route_text, row_text
+from flannelviz.views.ruletext import iptables_s, iptables_save, rule_text
+from flannelviz.views.theme import visible
+from flannelviz.views.tooltext import (
+    bridge_fdb,
+    bridge_link,
+    columns,
+    describe_route_entry_list,
+    ip_addr,
+    ip_neigh,
+    ip_route,
+    kubectl_nodes,
+    kubectl_pods,
+    table_texts,
+)
+
+
+def short_place(place: str) -> str:
+    """Return a place as one says it: a pod of the default namespace by its bare name."""
+    return visible(place.removeprefix("default/"))
+
+
+def trace_text(trace: Trace) -> str:
+    """Return a journey, one line a hop: the place, what became of the packet, and the row that decided.
+
+    Shape: the hops there; then, after the word "back", those of the reply.
+    """
+    if not trace.hops:
+        return f"{short_place(trace.source)} sends nothing to {short_place(trace.destination)}"
+    there = [_hop_cells(hop) for hop in trace.request]
+    back = [_hop_cells(hop) for hop in trace.reply]
+    lines = columns([*there, *back], gap="  ").split("\n")
+    return "\n".join([*lines[: len(there)], *(["back", *lines[len(there) :]] if back else [])])
+
+
+def _hop_cells(hop: Hop) -> tuple[str, str, str]:
+    return short_place(hop.place), hop.disposition.value, _reason(hop)
+
+
+def _reason(hop: Hop) -> str:
+    if hop.disposition is Disposition.ACCEPTED:
+        return ""
+    if hop.disposition is not Disposition.FORWARDED:
+        return hop.deciding_step.says if hop.deciding_step else ""
+    row = hop.because
+    return decider(row) if isinstance(row, Route) else row_text(row)
+
+
+def hop_says(trace: Trace, number: int) -> str:
+    """Return one hop as a sentence, such as "hop 2 of 10: node-a routes to 192.168.0.253 by default route".
+
+    `number` counts from 1, over the hops there and then back.
+    """
+    hop = trace.hops[number - 1]
+    way = ", on the way back" if number > len(trace.request) else ""
+    return f"hop {number} of {len(trace.hops)}{way}: {_place_name(hop.place)} {_does(hop)}"
+
+
+def _place_name(place: str) -> str:
+    return {VPC: "the VPC", INTERNET: "the Internet"}.get(place, short_place(place))
+
+
+def _does(hop: Hop) -> str:
+    if hop.disposition is Disposition.ACCEPTED:
+        return "accepts the packet"
+    if hop.disposition is not Disposition.FORWARDED:
+        step = hop.deciding_step
+        return f"loses the packet, {hop.disposition.value}" + (f" ({visible(step.says)})" if step else "")
+    return _forwards(hop)
+
+
+def _forwards(hop: Hop) -> str:
+    row, to = hop.because, _place_name(hop.next_place) if hop.next_place else "the next place"
+    if isinstance(row, Route):
+        by = "default route" if row.dst == EVERYWHERE else str(row.dst)
+        return f"routes to {row.via} by {by}" if row.via else f"delivers on {visible(row.dev)} by {by}"
+    if isinstance(row, RouteEntry):
+        return f"routes to {to} by {'default route' if row.dst == EVERYWHERE else row.dst}"
+    if isinstance(row, Link | FdbEntry):
+        return f"switches to {to} by the MAC behind {visible(row.name if isinstance(row, Link) else row.dev)}"
+    return f"passes it on to {to}"
+
+
+__all__ = [
+    "bridge_fdb",
+    "bridge_link",
+    "describe_route_entry_list",
+    "hop_says",
+    "ip_addr",
+    "ip_neigh",
+    "ip_route",
+    "iptables_s",
+    "iptables_save",
+    "kubectl_nodes",
+    "kubectl_pods",
+    "route_text",
+    "row_text",
+    "rule_text",
+    "short_place",
+    "table_texts",
+    "trace_text",
+]

@@ -1,0 +1,175 @@
+"""The tables of a place as the tools of a real machine print them: iproute2, bridge, kubectl, aliyun. READS only.
+
+iproute2 ends most lines with a blank; it is left out here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from flannelviz.model import VPC
+from flannelviz.network import Network
+from flannelviz.tables import Link, RouteEntry, Tables, VpcTables
+from flannelviz.views.rowtext import fdb_text, link_state, neighbor_text, route_text
+from flannelviz.views.ruletext import iptables_save
+from flannelviz.views.theme import visible
+
+NO_NEXT_HOP = "-"
+UNTOLD = "# unknown: the input does not hold {}"
+
+
+def ip_route(tables: Tables) -> str:
+    """Return what `ip route` prints.
+
+    Shape: one line a route, in the order of the kernel's trie: by address, then the longer prefix, then the metric.
+    Source: iproute2 6; net/ipv4/fib_trie.c, fib_table_dump.
+    """
+    ordered = sorted(tables.routes, key=lambda r: (int(r.dst.network_address), -r.dst.prefixlen, r.metric))
+    ordered.sort(key=lambda r: r.dst.prefixlen > 0)
+    return _lines(tables, "routes", map(route_text, ordered))
+
+
+def ip_addr(network: Network, place: str) -> str:
+    """Return what `ip -br addr` prints at a place.
+
+    Source: iproute2 6 ip/ipaddress.c, print_linkinfo_brief.
+    """
+    tables = network.tables(place)
+    lines = (_brief(network, tables, link) for link in tables.links)
+    return _lines(tables, "fixed_links", lines)
+
+
+def _brief(network: Network, tables: Tables, link: Link) -> str:
+    addresses = " ".join(str(a.interface) for a in tables.addresses if a.dev == link.name)
+    return f"{link.name + _peer(network, link):<16} {link_state(link):<14} {addresses}".rstrip()
+
+
+def _peer(network: Network, link: Link) -> str:
+    """Return the index of a veth's other end, as it is printed where that end lives in another namespace."""
+    if link.kind != "veth" or link.peer is None:
+        return ""
+    place, dev = link.peer
+    return next((f"@if{i}" for i, far in enumerate(network.tables(place).links, 1) if far.name == dev), "@if?")
+
+
+def ip_neigh(tables: Tables) -> str:
+    """Return what `ip neigh` prints. Source: iproute2 6 ip/ipneigh.c."""
+    return _lines(tables, "neighbors", map(neighbor_text, tables.neighbors))
+
+
+def bridge_fdb(tables: Tables, dev: str | None = None) -> str:
+    """Return what `bridge fdb show` prints, or `bridge fdb show dev DEV`, which leaves the device out.
+
+    Source: iproute2 6 bridge/fdb.c.
+    """
+    rows = (row for row in tables.fdb if dev in (None, row.dev))
+    return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows))
+
+
+def bridge_link(tables: Tables) -> str:
+    """Return what `bridge link` prints: the ports of every bridge.
+
+    Source: iproute2 6 bridge/link.c; priority and cost are the kernel's defaults for a veth.
+    """
+    ports = ((i, link) for i, link in enumerate(tables.links, 1) if link.master)
+    return _lines(tables, "fixed_links", (_port(i, link) for i, link in ports))
+
+
+def _port(i: int, link: Link) -> str:
+    peer = f"@{link.peer[1]}" if link.peer else ""
+    flags = "BROADCAST,MULTICAST,UP,LOWER_UP" if link.up else "BROADCAST,MULTICAST"
+    state = "forwarding" if link.up else "disabled"
+    return f"{i}: {link.name}{peer}: <{flags}> mtu {link.mtu} master {link.master} state {state} priority 32 cost 2"
+
+
+def _lines(tables: Tables, name: str, lines: Iterable[str]) -> str:
+    if name in tables.unknown:
+        return UNTOLD.format("the " + {"fixed_links": "devices"}.get(name, name))
+    return visible_lines(lines)
+
+
+def visible_lines(lines: Iterable[str]) -> str:
+    """Return lines as one text, nothing in them invisible or turned round."""
+    return "\n".join(visible(line) for line in lines)
+
+
+# --- the cloud and the cluster ------------------------------------------------------------------------------------
+
+
+def next_hop_name(network: Network, entry: RouteEntry) -> str:
+    """Return the next hop of a VPC entry as a person calls it: the name of the ECS, or the kind of the target."""
+    if entry.next_hop_type == "Instance":
+        return instances(network).get(entry.next_hop_id, entry.next_hop_id)
+    return {"NatGateway": "NAT gateway", "service": "cloud services"}.get(entry.next_hop_type, entry.next_hop_type)
+
+
+def instances(network: Network) -> dict[str, str]:
+    """Return the name of each ECS by its instance id."""
+    found: dict[str, str] | None = network.memo.get("names of instances")
+    if found is None:
+        found = network.memo["names of instances"] = {e.instance_id: name for name, e in network.ecs.items()}
+    return found
+
+
+def describe_route_entry_list(vpc: VpcTables, table: int = 0) -> str:
+    """Return what `aliyun vpc DescribeRouteEntryList` answers, as far as the model knows it.
+
+    Source: VPC API 2016-04-28, DescribeRouteEntryList; request id, names and dates are left out.
+    """
+    if "route_tables" in vpc.unknown or not vpc.route_tables:
+        return UNTOLD.format("the VPC route table")
+    found = vpc.route_tables[table]
+    entries = [_entry_json(entry, found.id) for entry in found.entries]
+    return json.dumps({"RouteEntrys": {"RouteEntry": entries}}, indent=2)
+
+
+def _entry_json(entry: RouteEntry, table: str) -> dict[str, object]:
+    hop = {"NextHopId": entry.next_hop_id, "Enabled": 1, "NextHopType": entry.next_hop_type}
+    return {
+        "Status": entry.status,
+        "Type": entry.kind,
+        "IpVersion": "IPv4",
+        "DestinationCidrBlock": str(entry.dst),
+        "RouteTableId": table,
+        "NextHops": {"NextHop": [hop]},
+    }
+
+
+def kubectl_nodes(network: Network) -> str:
+    """Return the nodes in the manner of `kubectl get nodes -o wide`, reduced to what the network reads of them."""
+    rows = ((n.name, _ready(n.ready), n.address or "<none>", n.pod_cidr or "<none>") for n in network.nodes.values())
+    return columns([("NAME", "STATUS", "INTERNAL-IP", "PODCIDR"), *rows])
+
+
+def _ready(ready: str) -> str:
+    return "Ready" if ready == "True" else "NotReady"
+
+
+def kubectl_pods(network: Network) -> str:
+    """Return the pods in the manner of `kubectl get pods -A -o wide`."""
+    rows = (
+        (p.namespace, p.name, p.phase, network.pod_ip(place) or "<none>", p.node or "<none>")
+        for place, p in network.pods.items()
+    )
+    return columns([("NAMESPACE", "NAME", "STATUS", "IP", "NODE"), *rows])
+
+
+def columns(rows: Sequence[Sequence[object]], gap: str = "   ") -> str:
+    """Return rows as aligned columns."""
+    texts = [[visible(str(cell)) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
+    return "\n".join(gap.join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in texts)
+
+
+def table_texts(network: Network, place: str) -> Iterator[tuple[str, str]]:
+    """Return each table of a place as (command, output)."""
+    if place == VPC:
+        yield "aliyun vpc DescribeRouteEntryList", describe_route_entry_list(network.vpc)
+        return
+    tables = network.tables(place)
+    yield "ip route", ip_route(tables)
+    yield "ip -br addr", ip_addr(network, place)
+    yield "ip neigh", ip_neigh(tables)
+    yield "bridge link", bridge_link(tables)
+    yield "iptables-save", iptables_save(tables)

@@ -1,0 +1,120 @@
+"""What of a network gets a place in its picture, and what is folded into a count. READS only.
+
+A count says how many are left out: "+ 4,996 nodes". Whatever a trace touches, or the caller asks for, is never folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from flannelviz.model import INTERNET, VPC
+from flannelviz.network import Event, Network
+from flannelviz.packet import Trace
+from flannelviz.tables import Chain, Route, RouteEntry, Rule, Tables
+
+MOST_NODES, MOST_OTHERS, MOST_PODS, MOST_ROUTES, MOST_ENTRIES = 4, 2, 6, 5, 8
+T = TypeVar("T")
+NO_TABLES = Tables()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The parts that have a place in the picture, in order; the rest is in the counts of the current network."""
+
+    nodes: tuple[str, ...]
+    others: tuple[str, ...]
+    pods: Mapping[str, tuple[str, ...]]
+    routes: Mapping[str, tuple[Route, ...]]
+    entries: tuple[RouteEntry, ...]
+
+
+def shown(network: Network, layout: Network, wanted: Collection[str], rows: Collection[object]) -> Shown:
+    """Return what is drawn of `layout`, plus what only `network` has.
+
+    Shape: at most 4 nodes, 2 other ECS, 6 pods for each node, 5 routes, 8 VPC entries, unless more are wanted.
+    """
+    homes = {network.pods[name].node for name in wanted if name in network.pods}
+    keep = {*wanted, *homes}
+    nodes = _first(_both(_nodes(layout), _nodes(network)), MOST_NODES, keep)
+    others = _first(_both(_others(layout), _others(network)), MOST_OTHERS, keep)
+    pods = {node: _first(_both(layout.pods_on(node), network.pods_on(node)), MOST_PODS, wanted) for node in nodes}
+    routes = {
+        place: _first(_both(tables_of(layout, place).routes, tables_of(network, place).routes), MOST_ROUTES, rows)
+        for place in nodes
+    }
+    return Shown(nodes, others, pods, routes, _entries(network, layout, nodes, rows))
+
+
+def _entries(
+    network: Network, layout: Network, nodes: Sequence[str], rows: Collection[object]
+) -> tuple[RouteEntry, ...]:
+    hops = {net.ecs[name].instance_id for net in (network, layout) for name in nodes if name in net.ecs}
+    found = _both(_near(layout, hops, rows), _near(network, hops, rows))
+    return _first(sorted(found, key=lambda entry: entry.kind == "Custom"), MOST_ENTRIES, rows)
+
+
+def _near(network: Network, hops: Collection[str], rows: Collection[object]) -> list[RouteEntry]:
+    """Return the entries of the system, to the outside or to one of `hops`, and those in `rows`; else the first."""
+    routes = network.vpc.routes
+    return [e for e in routes if _always(e) or e.next_hop_id in hops or e in rows] or list(routes[:MOST_ENTRIES])
+
+
+def _always(entry: RouteEntry) -> bool:
+    return entry.kind == "System" or entry.next_hop_type == "NatGateway"
+
+
+def tables_of(network: Network, place: str) -> Tables:
+    """Return the tables of a place, or empty ones where it has none yet."""
+    return network.written.get(place, NO_TABLES)
+
+
+def _nodes(network: Network) -> list[str]:
+    return list(dict.fromkeys([*network.nodes, *(name for name, ecs in network.ecs.items() if ecs.is_node)]))
+
+
+def _others(network: Network) -> list[str]:
+    return [name for name, ecs in network.ecs.items() if not ecs.is_node and name not in network.nodes]
+
+
+def _both(first: Iterable[T], second: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _first(items: Sequence[T], most: int, wanted: Collection[object]) -> tuple[T, ...]:
+    """Return the wanted ones and as many of the first others as there is room for, in their order."""
+    if len(items) <= most:
+        return tuple(items)
+    kept = {item for item in items if item in wanted} if wanted else set()
+    for item in items:
+        if len(kept) >= most:
+            break
+        kept.add(item)
+    return tuple(item for item in items if item in kept)
+
+
+def counts(network: Network) -> tuple[int, int]:
+    """Return how many nodes and how many other ECS instances there are."""
+    nodes = len(network.nodes) + sum(ecs.is_node and name not in network.nodes for name, ecs in network.ecs.items())
+    return nodes, len(network.nodes.keys() | network.ecs.keys()) - nodes
+
+
+def touched(trace: Trace | None, event: Event | None) -> tuple[set[str], set[object]]:
+    """Return the places and the rows that a trace or an event touches."""
+    hops = trace.hops if trace else ()
+    places = {hop.place for hop in hops} - {VPC, INTERNET}
+    rows: set[object] = {step.row for hop in hops for step in hop.steps if _is_hashable(step.row)}
+    if event:
+        places.update(place for place in (*event.places, *(p for p, _ in (*event.wrote, *event.removed))))
+        rows.update(row for _, row in (*event.wrote, *event.removed) if _is_hashable(row))
+    return places, rows - {None}
+
+
+def _is_hashable(row: object) -> bool:
+    return isinstance(row, Route | RouteEntry)
+
+
+def rules(tables: Tables, table: str) -> list[tuple[Chain, Rule]]:
+    """Return every rule of the filter or nat table with its chain."""
+    return [(chain, rule) for chain in tables.chains if chain.table == table for rule in chain.rules]

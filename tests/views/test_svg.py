@@ -1,0 +1,193 @@
+"""The picture: golden bytes, words for those who do not see it, nothing from outside taken for markup."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from flannelviz.model import Pod
+from flannelviz.network import Event, Network
+from flannelviz.packet import Trace
+from flannelviz.views.scene import scene
+from flannelviz.views.svg import data_uri, svg
+from flannelviz.views.theme import DARK, LIGHT, LINE_ON, TEXT_ON, cells, contrast, shorten, visible
+
+GOLDEN = Path(__file__).parent / "golden"
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "a ]]> b",
+    "\u202egnp.exe",
+    "שלום-עולם",
+    "a\x00b",
+    "&lt;amp&amp;",
+]
+
+
+def parsed(picture: str) -> ElementTree.Element:
+    return ElementTree.fromstring(picture)
+
+
+def golden(name: str, picture: str) -> None:
+    path = GOLDEN / f"{name}.svg"
+    if os.environ.get("FLANNELVIZ_WRITE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(picture)
+    assert picture == path.read_text(), f"{path.name} differs; FLANNELVIZ_WRITE_GOLDEN=1 writes it anew"
+
+
+def test_network_is_drawn_the_same_each_time(network: Network):
+    golden("network", svg(scene(network)))
+
+
+def test_hop_is_drawn_the_same_each_time(network: Network, trace: Trace):
+    golden("hop-3", svg(scene(network, trace=trace), hop=3))
+
+
+def test_whole_way_is_drawn_the_same_each_time(network: Network, trace: Trace):
+    golden("journey", svg(scene(network, trace=trace)))
+
+
+def test_loss_is_drawn_the_same_each_time(network: Network, lost: Trace):
+    golden("lost", svg(scene(network, trace=lost), hop=3))
+
+
+def test_event_is_drawn_the_same_each_time(network: Network, event: Event):
+    golden("event", svg(scene(network, event=event)))
+
+
+def test_label_tells_in_words_what_is_lit(network: Network, trace: Trace):
+    root = parsed(svg(scene(network, trace=trace), hop=2))
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == "hop 2 of 10: node-a routes to 192.168.0.253 by default route"
+    assert root.findtext(f"{SVG}title") == "a1 to b1: request and reply arrive"
+    assert "hop 1 of 10: a1 routes to 172.16.0.129" in (root.findtext(f"{SVG}desc") or "")
+
+
+def test_every_box_wire_and_row_is_there_with_its_id(network: Network, trace: Trace):
+    drawn = scene(network, trace=trace)
+    ids = [element.get("id") for element in parsed(svg(drawn, prefix="p-")).iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {f"p-{id}" for id in drawn.ids} == set(ids)
+
+
+def test_light_is_attributes_only(network: Network, trace: Trace):
+    drawn = scene(network, trace=trace)
+    bare = [re.sub(r' data-(lit|direction|lost|hop)="[^"]*"', "", line) for line in svg(drawn, hop=2).splitlines()]
+    other = [re.sub(r' data-(lit|direction|lost|hop)="[^"]*"', "", line) for line in svg(drawn, hop=7).splitlines()]
+    assert [line for line in bare if "<svg" not in line and "<desc>" not in line and "viewBox" not in line] == [
+        line for line in other if "<svg" not in line and "<desc>" not in line and "viewBox" not in line
+    ]
+
+
+def test_hop_lights_its_boxes_now_and_the_earlier_ones_as_path(network: Network, trace: Trace):
+    root = parsed(svg(scene(network, trace=trace), hop=3, prefix=""))
+    lit = {e.get("id"): e.get("data-lit") for e in root.iter() if e.get("id") and e.get("data-lit")}
+    assert lit["VPC"] == "now" and lit["node-a__kernel"] == "path"
+    assert "node-b__kernel" not in lit
+    hops = {e.get("id"): e.get("data-hop") for e in root.iter() if e.get("id") and e.get("data-hop")}
+    assert hops["node-b__kernel"] == "4 7" and hops["default_2f.a1"] == "1 10"
+
+
+def test_no_meaning_by_colour_alone(network: Network, trace: Trace, lost: Trace):
+    way = svg(scene(network, trace=trace))
+    assert ">7 back</text>" in way and "stroke-dasharray:4 3" in way
+    end = svg(scene(network, trace=lost), hop=3)
+    assert 'class="fv-lost"' in end and ">no route</text>" in end
+
+
+def test_hop_that_is_not_there_is_refused(network: Network, trace: Trace):
+    with pytest.raises(IndexError, match="hop 11 is not on this path of 10 hops"):
+        svg(scene(network, trace=trace), hop=11)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_from_outside_are_text(network: Network, name: str):
+    hostile = replace(
+        network,
+        nodes={**network.nodes, name: replace(network.nodes["node-a"], name=name, pod_cidr=None)},
+        pods={**network.pods, f"{name}/{name}": Pod(name, name, "node-a")},
+    )
+    picture = svg(scene(hostile, focus=[name]), title=name)
+    root = parsed(picture)
+    assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
+        *("svg", "title", "desc", "style", "rect", "g", "path", "text", "polyline", "circle")
+    }
+    assert not any(key.startswith("on") for element in root.iter() for key in element.attrib)
+    assert "\u202e" not in picture and "\x00" not in picture
+
+
+def test_long_names_are_shortened_in_the_middle_and_whole_in_the_title(network: Network):
+    node, pod = "cn-zhangjiakou.192.168.0.81", "p" * 200 + "q" * 53
+    named = replace(
+        network,
+        nodes={node: replace(network.nodes["node-a"], name=node)},
+        pods={f"default/{pod}": Pod("default", pod, node)},
+    )
+    root = parsed(svg(scene(named), prefix=""))
+    texts = [e.text or "" for e in root.iter(f"{SVG}text")]
+    assert any(t.startswith("cn-") and "…" in t and t.endswith(".81") for t in texts)
+    assert all(cells(t) < 40 for t in texts)
+    titles = [e.text or "" for e in root.iter(f"{SVG}title")]
+    assert any(pod in t for t in titles) and any(node in t for t in titles)
+
+
+def test_texts_stay_inside_their_boxes(network: Network, trace: Trace):
+    root = parsed(svg(scene(network, trace=trace), prefix=""))
+    for group in root.iter(f"{SVG}g"):
+        shape = group.find(f"{SVG}rect")
+        for text in group.findall(f"{SVG}text") if shape is not None else ():
+            left, width = extent(text)
+            assert float(shape.get("x", 0)) <= left, (group.get("id"), text.text)
+            assert left + width <= float(shape.get("x", 0)) + float(shape.get("width", 0)) + 1, text.text
+
+
+def extent(text: ElementTree.Element) -> tuple[float, float]:
+    bold = text.get("class", "").startswith(("fv-name", "fv-head"))
+    width = float(text.get("textLength") or cells(text.text or "") * (7.6 if bold else 6.2))
+    x = float(text.get("x", 0))
+    return x - {"end": width, "middle": width / 2}.get(text.get("text-anchor", ""), 0), width
+
+
+def test_data_uri_holds_the_picture(network: Network):
+    assert data_uri(svg(scene(network))).startswith("data:image/svg+xml;base64,PHN2Zy")
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_colours_contrast_as_wcag_aa_asks(palette):
+    for text, ground in TEXT_ON:
+        assert contrast(palette[text], palette[ground]) >= 4.5, (text, ground)
+    for line, ground in LINE_ON:
+        assert contrast(palette[line], palette[ground]) >= 3, (line, ground)
+
+
+def test_jupyterlabs_own_colours_contrast_with_ours():
+    """JupyterLab 4: ink rgba(0,0,0,.87) on white, white on #111111; both replace ours where the theme sets them."""
+    for ink, palette in (("#212121", LIGHT), ("#ffffff", DARK)):
+        for text, ground in TEXT_ON:
+            if text == "ink":
+                assert contrast(ink, palette[ground]) >= 4.5, ground
+
+
+def test_contrast_is_wcags():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "room", "short"),
+    [("node-a", 10, "node-a"), ("abcdefghij", 5, "ab…ij"), ("数据库服务器", 7, "数据…器"), ("a\u202eb", 9, "a\ufffdb")],
+)
+def test_shortening_keeps_both_ends(name, room, short):
+    assert shorten(name, room) == short
+    assert cells(shorten(name, room)) <= room
+
+
+def test_invisible_characters_are_shown():
+    assert visible("a\tb") == "a\ufffdb" and visible("größe 数") == "größe 数"

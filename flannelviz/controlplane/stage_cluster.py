@@ -11,8 +11,13 @@ from dataclasses import replace
 from flannelviz.controlplane import cloud_routes, console, kubeadm, node_ipam
 from flannelviz.controlplane.draft import Change, Draft, Job, Phase, job
 from flannelviz.model import VPC, ClusterPlan, Ecs, KubeEvent, Node, NodePlan, VSwitch
-from flannelviz.tables import File, Origin, VpcTables
+from flannelviz.tables import File, Origin, Sysctl, Tables, VpcTables
 
+_BRIDGE_NF = Sysctl(
+    "net.bridge.bridge-nf-call-iptables",
+    1,
+    Origin("kernel", "loads br_netfilter", "kubeadm's preflight check demands it of every node"),
+)
 CONSOLE, SCRIPT, KUBEADM, KUBELET = "console", "provisioning script", "kubeadm", "kubelet"
 
 
@@ -119,7 +124,18 @@ def _register(draft: Draft, planned: NodePlan) -> Change:
     node = _registered(draft, planned)
     carries = f", which already carries podCIDR {node.pod_cidr}" if node.pod_cidr else ""
     artefact = node_file(node, KUBELET, "registers the Node")
-    return Change(KUBELET, f"registers Node {node.name}{carries}", (node.name,), artefact, nodes=(node,))
+    action = f"registers Node {node.name}{carries}"
+    return Change(
+        KUBELET, action, (node.name,), artefact, nodes=(node,), written={node.name: _prepared(draft, node.name)}
+    )
+
+
+def _prepared(draft: Draft, name: str) -> Tables:
+    """Return the tables of an ECS once it is a node: iptables sees bridged frames.
+
+    Source: kubeadm refuses to join a machine on which bridge-nf-call-iptables is not 1.
+    """
+    return draft.written[name].adding(_BRIDGE_NF)
 
 
 def _registered(draft: Draft, planned: NodePlan) -> Node:
@@ -132,6 +148,7 @@ def _registered(draft: Draft, planned: NodePlan) -> Node:
 def _register_all(draft: Draft, jobs: Sequence[Job]) -> None:
     for one in jobs:
         draft.nodes[one.subject.name] = _registered(draft, one.subject)
+        draft.written[one.subject.name] = _prepared(draft, one.subject.name)
 
 
 def _allocate(draft: Draft, name: str) -> Change:

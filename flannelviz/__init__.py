@@ -41,7 +41,7 @@ _MODULE_OF = {
     "Fault": "faults",
     "break_network": "faults",
     "read_kubectl": "importers.kubectl",
-    "allocation": "allocation",
+    "allocation": "allocations",
     # errors
     "FlannelvizError": "errors",
     "AddressPlanError": "errors",

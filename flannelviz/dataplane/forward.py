@@ -48,7 +48,7 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
             asking=("ip route get {}", packet.dst),
         )
         visit.out_dev = LO
-        return _filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
+        return _loopback_down(visit, tables) or _filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
     if broadcast_of(tables, packet.dst):
         return _broadcast(visit, tables)
     if "routes" in tables.unknown:
@@ -66,6 +66,14 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
         asking=("ip route get {}", packet.dst),
     )
     return _filtered(visit, tables, "OUTPUT", None, route.dev) or _post_route(visit, tables, route, None)
+
+
+def _loopback_down(visit: Visit, tables: Tables) -> Disposition | None:
+    link = tables.link(LO)
+    if link is not None and link.up:
+        return None
+    visit.note("link", ("lo is down, and own addresses are reached over it",), link, asking=("ip link show lo",))
+    return Disposition.LINK_DOWN
 
 
 def source_address(tables: Tables, route: Route) -> IPv4Address | None:

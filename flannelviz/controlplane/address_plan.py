@@ -230,9 +230,9 @@ def _check_limits(plan: ClusterPlan) -> None:
         raise AddressPlanError(f"an MTU of {plan.mtu} bytes: IPv4 needs {MIN_MTU} (RFC 791); take 1500")
 
 
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
-_NAMESPACE = re.compile(_LABEL)
+_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+_POD = re.compile(rf"(?:{_LABEL}/)?{_NAME.pattern}")
 
 
 def _check_names(plan: ClusterPlan) -> None:
@@ -244,8 +244,7 @@ def _check_names(plan: ClusterPlan) -> None:
         raise AddressPlanError(f"two machines are called {name!r}; give each node and ECS a name of its own")
     pods = [pod if "/" in pod else f"default/{pod}" for node in plan.nodes for pod in node.pods]
     for pod in pods:
-        namespace, _, name = pod.partition("/")
-        if not (_NAMESPACE.fullmatch(namespace) and _NAME.fullmatch(name)):
+        if not _POD.fullmatch(pod):
             raise AddressPlanError(_no_name("pod name", pod))
     for pod in _repeated(pods):
         raise AddressPlanError(f"two pods are called {pod!r}; give each pod of a namespace a name of its own")
@@ -283,20 +282,22 @@ def _check_pod_cidrs(plan: ClusterPlan) -> None:
 
 def _shortages(plan: ClusterPlan) -> Iterator[str]:
     """Return what the plan runs out of."""
-    nodes, blocks, entries = len(plan.nodes), plan.max_nodes, free_route_entries(plan)
-    if nodes > blocks:
-        yield (
-            f"{nodes} nodes, but {plan.cluster_cidr} holds {blocks} blocks of /{plan.node_mask}; "
-            f"{_more_blocks(plan, nodes)}"
-        )
-    if nodes > entries:
+    count, blocks, entries = len(plan.nodes), plan.max_nodes, free_route_entries(plan)
+    if count > blocks:
+        holds = f"{plan.cluster_cidr} holds {_count(blocks, 'block')} of /{plan.node_mask}"
+        yield f"{_count(count, 'node')}, but {holds}; {_more_blocks(plan, count)}"
+    if count > entries:
         nat = ", one of which is the NAT gateway's" if plan.nat_gateway else ""
         yield (
-            f"{nodes} nodes, but the route table has {plan.route_quota} custom entries{nat}, and each node needs one; "
-            f"plan {entries} nodes, or raise route_quota to {nodes + int(plan.nat_gateway)}"
+            f"{_count(count, 'node')}, but a route table has {plan.route_quota} custom entries{nat}, and each node "
+            f"needs one; plan {_count(entries, 'node')}, or raise route_quota to {count + int(plan.nat_gateway)}"
         )
     yield from _too_many_pods(plan)
     yield from _shared_pod_cidrs(plan)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _more_blocks(plan: ClusterPlan, nodes: int) -> str:

@@ -34,6 +34,7 @@ BATCH = 50  # entries per call: --route-reconcile-batch-size
 EXCLUDE_LABELS = ("service.alibabacloud.com/exclude-node", "service.beta.kubernetes.io/exclude-node")
 UNAVAILABLE = "NetworkUnavailable"
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
+Wanted = tuple[Node, IPv4Network, str]  # a Node, its podCIDR, its instance
 
 NOT_YET = Condition(UNAVAILABLE, "True", "NoRouteCreated", "Node created without a route")
 ROUTE_CREATED = Condition(UNAVAILABLE, "False", "RouteCreated", "RouteController created a route")
@@ -190,9 +191,6 @@ def with_condition(node: Node, condition: Condition) -> Node:
     return replace(node, conditions=(*kept, condition))
 
 
-Wanted = tuple[Node, IPv4Network, str]  # a Node, its podCIDR, its instance
-
-
 def _wanted(nodes: Iterable[Node], era: Era = "current") -> Iterator[Wanted]:
     """Return the Nodes that shall have an entry, each with its podCIDR and instance."""
     for node in nodes:
@@ -204,7 +202,11 @@ def _wanted(nodes: Iterable[Node], era: Era = "current") -> Iterator[Wanted]:
 
 
 def _tables(controller: RouteController, vpc: VpcTables) -> tuple[str, ...] | KubeEvent:
-    """Return the ids of the route tables to write, or the event that says why there are none."""
+    """Return the ids of the route tables to write, or the event that says why there are none.
+
+    Shape: the VPC id in the words of today is that of the cloud-config, which most often gives none. In 1.12 the
+    words were a line of the log.
+    """
     found = controller.route_table_ids or tuple(table.id for table in vpc.route_tables)
     if controller.route_table_ids or len(found) == 1:
         return found
@@ -235,6 +237,23 @@ def _entries_of(vpc: VpcTables, table: str, known: Iterable[KnownRoute]) -> list
 def _entry(node: Node, pod_cidr: IPv4Network, instance: str) -> RouteEntry:
     origin = Origin(COMPONENT, f"CreateRouteEntry for {node.name}", f"Node {node.name} has podCIDR {pod_cidr}")
     return RouteEntry(pod_cidr, "Instance", instance, origin=origin)
+
+
+def _failure(node: Node, refusal: Refusal, message: str) -> KubeEvent:
+    text = f"Error creating route entry in {refusal.table}: {message}"
+    return KubeEvent(f"Node {node.name}", "Warning", "CreateRouteFailed", text, "route-controller")
+
+
+def _old_failure(node: Node, refusal: Refusal) -> KubeEvent:
+    """Return the failure in the words of 2019, spelling included, without the request id.
+
+    Source: public notes of an ACK 1.12.6 user.
+    """
+    text = (
+        f"timed out waiting for the condition -> WaitCreate: ceate route for table {refusal.table} error, "
+        f"Aliyun API Error: Status Code: 400 Code: {refusal.code} Message: {refusal.message}"
+    )
+    return KubeEvent(f"Node {node.name}", "Warning", "FailedToCreateRoute", text, "route-controller")
 
 
 @dataclass(slots=True)
@@ -290,7 +309,7 @@ class _Run:
             if refusal is None or refusal.code == DUPLICATE:
                 self._succeeded(node, pod_cidr, instance)
             else:
-                self._failed(node, table, refusal.message)
+                self.events.append(_failure(node, refusal, refusal.message))
                 self._set(node, NO_ROUTE_CREATED)
                 self.retry[node.name] = None
 
@@ -303,8 +322,7 @@ class _Run:
         for node, pod_cidr, instance in all_wanted:
             refusal = refused.get(node.name)
             if refusal is not None:
-                self._failed(node, table, f"Message: {refusal.message}")
-                self._set_failed_in_pass(node)
+                self._failed_in_pass(node, refusal)
                 continue
             self._succeeded(node, pod_cidr, instance)
             if node.name in made and self.controller.era != "1.12":
@@ -322,19 +340,17 @@ class _Run:
         self.known.setdefault(node.name, KnownRoute(pod_cidr, instance))
         self._set(node, ROUTE_CREATED)
 
-    def _failed(self, node: Node, table: str, message: str) -> None:
-        reason, text = "CreateRouteFailed", f"Error creating route entry in {table}: {message}"
+    def _failed_in_pass(self, node: Node, refusal: Refusal) -> None:
+        """Report the failure; today's pass leaves the condition as it is."""
         if self.controller.era == "1.12":
-            reason = "FailedToCreateRoute"
-        self.events.append(KubeEvent(f"Node {node.name}", "Warning", reason, text, "route-controller"))
+            self.events.append(_old_failure(node, refusal))
+            self._set(node, NO_ROUTE_CREATED)
+        else:
+            self.events.append(_failure(node, refusal, f"Message: {refusal.message}"))
 
     def _created_event(self, node: Node, table: str, pod_cidr: IPv4Network) -> None:
         text = f"Created route for {table} with {node.name} -> {pod_cidr} successfully"
         self.events.append(KubeEvent(f"Node {node.name}", "Normal", "CreatedRoute", text, "route-controller"))
-
-    def _set_failed_in_pass(self, node: Node) -> None:
-        if self.controller.era == "1.12":
-            self._set(node, NO_ROUTE_CREATED)
 
     def _set(self, node: Node, condition: Condition) -> None:
         """Set the condition; today's code leaves one that has this status already, words and all."""

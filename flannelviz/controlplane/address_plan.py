@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 
+from flannelviz.controlplane import node_ipam
 from flannelviz.controlplane.placement import machines, placements
 from flannelviz.controlplane.ranges import CUSTOMARY, PRIVATE, either, free_network, inside, is_private, offer
 from flannelviz.errors import AddressPlanError
-from flannelviz.model import ClusterPlan, VSwitch
+from flannelviz.model import ClusterPlan, Node, VSwitch
 
 SYSTEM_TABLE = "vtb-system"
 
@@ -319,11 +320,18 @@ def _too_many_pods(plan: ClusterPlan) -> Iterator[str]:
 
 
 def _shared_pod_cidrs(plan: ClusterPlan) -> Iterator[str]:
-    owners: dict[IPv4Network, str] = {}
+    """Return which nodes share a podCIDR, as kube-controller-manager, which does not notice it, would hand them out."""
+    if all(node.pod_cidr is None for node in plan.nodes):
+        return
+    allocator, owners, shared = node_ipam.start(plan), dict[IPv4Network, str](), dict[str, IPv4Network]()
     for node in plan.nodes:
-        if node.pod_cidr is not None and (first := owners.setdefault(node.pod_cidr, node.name)) != node.name:
-            free = free_network((plan.node_mask,), owners, (plan.cluster_cidr,))
-            yield f"podCIDR {node.pod_cidr} is that of both {first} and {node.name}; {offer(free)} for one of them"
+        allocator, handled, _ = node_ipam.node_added(allocator, Node(node.name, pod_cidr=node.pod_cidr))
+        cidr = handled.pod_cidr
+        if cidr is not None and owners.setdefault(cidr, node.name) != node.name:
+            shared[node.name] = cidr
+    free = free_network((plan.node_mask,), owners, (plan.cluster_cidr,))
+    for name, cidr in shared.items():
+        yield f"podCIDR {cidr} of {name} is that of {owners[cidr]}, which registers before it; {offer(free)}"
 
 
 def _warnings(plan: ClusterPlan) -> Iterator[str]:

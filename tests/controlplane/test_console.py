@@ -294,7 +294,11 @@ BLOCK = net("172.16.0.0/25")
         ),
         (
             {"nodes": (NodePlan("x", pod_cidr=BLOCK), NodePlan("y", pod_cidr=BLOCK))},
-            r"both x and y; take 172\.16\.0\.128/25",
+            r"of y is that of x, .*take 172\.16\.0\.128/25",
+        ),
+        (
+            {"nodes": (NodePlan("x"), NodePlan("y", pod_cidr=BLOCK))},
+            r"0\.0/25 of y is that of x, which registers before",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha512
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
@@ -72,7 +73,7 @@ def delegate_netconf(subnet_env_text: str | None, cni_conf: str, path: str = SUB
 
 def _delegate(conf: Mapping[str, Any], env: Mapping[str, str]) -> Netconf:
     asked = conf.get("delegate", {})
-    subnet = IPv4Interface(env["FLANNEL_SUBNET"]).network
+    subnet = _subnet(env["FLANNEL_SUBNET"])
     version = {"cniVersion": conf["cniVersion"]} if "cniVersion" in conf else {}
     open_keys = {
         "type": "bridge",
@@ -83,6 +84,12 @@ def _delegate(conf: Mapping[str, Any], env: Mapping[str, str]) -> Netconf:
     routes = [{"dst": env["FLANNEL_NETWORK"]}]
     ipam = {"type": HOST_LOCAL, "subnet": str(subnet), "routes": routes}
     return {**version, "name": conf["name"], **open_keys, **asked, "ipam": ipam}
+
+
+@lru_cache(maxsize=16)
+def _subnet(text: str) -> IPv4Network:
+    """Return the network around an interface address, as Go's net.ParseCIDR does."""
+    return IPv4Network(text, strict=False)
 
 
 def netconf_file(pod: str, netconf: Netconf) -> File:
@@ -105,7 +112,7 @@ def bridge_ensured(tables: Tables, node: str, netconf: Netconf) -> Tables:
 
 
 def _new_lan(node: str, netconf: Netconf) -> Lan:
-    subnet = IPv4Network(netconf["ipam"]["subnet"])
+    subnet = _subnet(netconf["ipam"]["subnet"])
     origin = Origin(BRIDGE, "ensures cni0", f"the first pod of {node}")
     return Lan(node, subnet, netconf, HostLocal(subnet), pod_tables, origin=origin)
 
@@ -162,28 +169,29 @@ def gateway_addressed(tables: Tables) -> Tables | Failure:
 
 def _gateway_rows(tables: Tables, lan: Lan) -> tuple[Row, ...]:
     """Return what cni0 still lacks of its MAC and address."""
-    if any(address.interface.ip == lan.gateway and address.dev == CNI0 for address in tables.addresses):
+    if any(address.dev == CNI0 for address in tables.addresses):
         return ()
+    gateway = lan.gateway
     origin = Origin(BRIDGE, f"gives {CNI0} its address", f"isGateway, and the subnet is {lan.subnet}")
-    return _cni0(lan, derived_mac(lan.gateway)), Address(interface(lan.gateway, lan.subnet), CNI0, origin)
+    return _cni0(lan, derived_mac(gateway)), Address(interface(gateway, lan.subnet), CNI0, origin)
 
 
 def _gateway_failure(tables: Tables, lan: Lan) -> Failure | None:
-    wanted = interface(lan.gateway, lan.subnet)
     there = [address.interface for address in tables.addresses if address.dev == CNI0]
-    if not there or wanted in there or lan.netconf.get("forceAddress", False):
+    if not there or lan.netconf.get("forceAddress", False):
+        return None
+    wanted = interface(lan.gateway, lan.subnet)
+    if wanted in there:
         return None
     text = f'"{CNI0}" already has an IP address different from {wanted}'
     return Failure(BRIDGE, f"failed to set bridge addr: {text}")
 
 
 def _unaddressed(tables: Tables, lan: Lan) -> Tables:
-    """Return `tables` without addresses on cni0 and without the kernel routes that go with other ones."""
-    if not any(address.dev == CNI0 for address in tables.addresses):
-        return tables
-    others = tuple(address for address in tables.addresses if address.dev != CNI0)
-    gone = {route for route in tables.routes if route.dev == CNI0 and route.proto == KERNEL and route.dst != lan.subnet}
-    return replace(tables, addresses=others, routes=tuple(route for route in tables.routes if route not in gone))
+    """Return `tables` without any other address on cni0 and the kernel route that goes with it (forceAddress)."""
+    foreign = [a for a in tables.addresses if a.dev == CNI0 and a.interface.network != lan.subnet]
+    gone = [r for r in tables.routes if r.dev == CNI0 and r.proto == KERNEL and r.dst != lan.subnet]
+    return tables.without(*foreign, *gone) if foreign else tables
 
 
 def on_link_route(tables: Tables) -> Tables:

@@ -120,25 +120,31 @@ def node_annotations(node: Node, backend: Backend = ALLOC) -> tuple[tuple[str, s
     Source: flannel pkg/subnet/kube/kube.go; `alloc` has no backend data, which JSON writes as null.
     """
     return (
-        (f"{ANNOTATION}backend-data", "null"),
-        (f"{ANNOTATION}backend-type", backend.kind),
-        (f"{ANNOTATION}kube-subnet-manager", "true"),
-        (f"{ANNOTATION}public-ip", str(node.address)),
+        (ANNOTATION + "backend-data", "null"),
+        (ANNOTATION + "backend-type", backend.kind),
+        (ANNOTATION + "kube-subnet-manager", "true"),
+        (ANNOTATION + "public-ip", str(node.address)),
     )
 
 
 def lease_acquired(node: Node, backend: Backend = ALLOC) -> Node | Failure:
-    """Return `node` with its lease published, or flanneld's failure when it has no podCIDR.
+    """Return `node` with its lease published, or flanneld's failure when it has no podCIDR."""
+    failure = _lease_failure(node)
+    if failure:
+        return failure
+    kept = tuple(pair for pair in node.annotations if not pair[0].startswith(ANNOTATION))
+    return replace(node, annotations=kept + node_annotations(node, backend))
+
+
+def _lease_failure(node: Node) -> Failure | None:
+    """Return why flanneld gets no lease for `node`, or None.
 
     Source: flannel subnet/kube/kube.go v0.11.0, AcquireLease.
     """
-    if node.pod_cidr is None:
-        why = f'failed to acquire lease: node "{node.name}" pod cidr not assigned'
-        return Failure(FLANNELD, f"Error registering network: {why}")
-    published = node_annotations(node, backend)
-    names = {name for name, _ in published}
-    kept = tuple(pair for pair in node.annotations if pair[0] not in names)
-    return replace(node, annotations=kept + published)
+    if node.pod_cidr is not None:
+        return None
+    why = f'failed to acquire lease: node "{node.name}" pod cidr not assigned'
+    return Failure(FLANNELD, f"Error registering network: {why}")
 
 
 def masquerade_chains(
@@ -289,9 +295,9 @@ def register(tables: Tables, node: Node, plan: ClusterPlan, backend: Backend = A
     only where a podCIDR was found. The lease itself goes to the Node: `lease_acquired`.
     Source: flannel main.go v0.11.0.
     """
-    leased = lease_acquired(node, backend)
-    if isinstance(leased, Failure):
-        return leased
+    failure = _lease_failure(node)
+    if failure:
+        return failure
     assert node.pod_cidr is not None, "who has a lease has a podCIDR"
     chains = _masquerade(node.pod_cidr, plan) + forward_chains(plan.cluster_cidr, plan.rules)
     leased_tables = appending(backend.lease_acquired(tables, node), chains)

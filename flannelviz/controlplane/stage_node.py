@@ -85,14 +85,12 @@ def _write_subnet_env(draft: Draft, name: str) -> Change:
 
 def _flanneld_all(draft: Draft, jobs: Sequence[Job]) -> None:
     for one in jobs:
-        name = one.subject
-        node = replace(draft.nodes[name], ready="True")
-        registered = flanneld.register(draft.written[name], node, draft.plan)
-        if isinstance(registered, Failure):
-            registered = flanneld.cni_installed(draft.written[name], draft.plan)
-        draft.written[name] = registered
-        leased = flanneld.lease_acquired(node)
-        draft.nodes[name] = node if isinstance(leased, Failure) else leased
+        node, tables = draft.nodes[one.subject], draft.written[one.subject]
+        registered, leased = flanneld.register(tables, node, draft.plan), flanneld.lease_acquired(node)
+        if isinstance(registered, Failure) or isinstance(leased, Failure):
+            registered, leased = flanneld.cni_installed(tables, draft.plan), node
+        draft.written[node.name] = registered
+        draft.nodes[node.name] = replace(leased, ready="True")
 
 
 # --- The cloud-controller-manager writes routes -----------------------------------------------------------------------

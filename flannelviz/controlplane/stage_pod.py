@@ -6,9 +6,10 @@ wired goes through the same steps up to the one that fails, and stays in Contain
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from flannelviz.controlplane import cni, flanneld, host_local
 from flannelviz.controlplane.cni import BRIDGE, FLANNEL_PLUGIN, KERNEL, RUNTIME, SANDBOX, Netconf
@@ -21,19 +22,46 @@ from flannelviz.tables import CNI0, ETH0, File, Lan, Origin, Tables, veth_name
 
 
 class Wanted(NamedTuple):
-    """A pod that a node is to run: its full name, and the node."""
+    """A pod that a node is to run: the node, and the pod's namespace and name."""
 
-    pod: str
     node: str
+    namespace: str
+    name: str
+
+    @property
+    def pod(self) -> str:
+        """Return the pod's full name."""
+        return f"{self.namespace}/{self.name}"
 
 
-def _full_name(pod: str) -> str:
-    return pod if "/" in pod else f"default/{pod}"
+@dataclass(frozen=True, slots=True)
+class PodsOf(Sequence[Wanted]):
+    """Some pods of a node, by the names in its plan: as many small objects as somebody reads."""
+
+    node: str
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Wanted]:
+        return map(self._wanted, self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Wanted: ...
+    @overload
+    def __getitem__(self, index: slice) -> PodsOf: ...
+    def __getitem__(self, index: int | slice) -> Wanted | PodsOf:
+        if isinstance(index, slice):
+            return PodsOf(self.node, self.names[index])
+        return self._wanted(self.names[index])
+
+    def _wanted(self, name: str) -> Wanted:
+        return Wanted(self.node, *name.split("/", 1)) if "/" in name else Wanted(self.node, "default", name)
 
 
 def _pod(wanted: Wanted, phase: str = "Running", message: str = "", host_network: bool = False) -> Pod:
-    namespace, _, name = wanted.pod.partition("/")
-    return Pod(namespace, name, wanted.node, None, host_network, phase, message)
+    return Pod(wanted.namespace, wanted.name, wanted.node, None, host_network, phase, message)
 
 
 def _netconf(tables: Tables) -> Netconf | Failure:
@@ -150,9 +178,9 @@ def _stuck(tables: Tables, wanted: Wanted) -> Pod:
 
     Source: kubernetes 1.12, dockershim and pkg/kubelet/network/cni.
     """
-    namespace, _, name = wanted.pod.partition("/")
+    name = wanted.name
     sandbox = f'failed to set up sandbox container "{container_id(wanted.pod)}" network for pod "{name}"'
-    plugin = f'NetworkPlugin cni failed to set up pod "{name}_{namespace}" network: {_why_not(tables).message}'
+    plugin = f'NetworkPlugin cni failed to set up pod "{name}_{wanted.namespace}" network: {_why_not(tables).message}'
     message = f"Failed create pod sandbox: rpc error: code = Unknown desc = {sandbox}: {plugin}"
     return _pod(wanted, "Pending", message)
 
@@ -199,8 +227,7 @@ def _pod_jobs(draft: Draft) -> list[Job]:
 
 def _groups(draft: Draft, node: NodePlan) -> tuple[Group, ...]:
     """Return the pods of a node with their steps: as many as have room are wired, the first with more steps."""
-    host = [Wanted(_full_name(pod), node.name) for pod in node.host_pods]
-    pods = [Wanted(_full_name(pod), node.name) for pod in node.pods]
+    host, pods = PodsOf(node.name, node.host_pods), PodsOf(node.name, node.pods)
     pod_cidr = draft.nodes[node.name].pod_cidr
     if pod_cidr is None:
         return _filled(Group(host, HOST_NETWORK), Group(pods, WITHOUT_SUBNET_ENV))
@@ -220,21 +247,26 @@ def _filled(*groups: Group) -> tuple[Group, ...]:
 
 def _wire_all(draft: Draft, jobs: Sequence[Job]) -> None:
     for one in jobs:
-        node, tables = one.subject.name, draft.written[one.subject.name]
-        asking = [wanted.pod for group in one.groups if _delegate in group.steps for wanted in group.things]
+        node, groups = one.subject.name, [(steps, list(things)) for things, steps in one.groups]
+        asking = [wanted.pod for steps, pods in groups if _delegate in steps for wanted in pods]
         if asking:
-            wired = cni.wired(tables, node, asking, _good_netconf(tables))
-            assert isinstance(wired, Tables), "a new cni0 has no other address"
-            draft.written[node] = tables = wired
-        for group in one.groups:
-            draft.pods.update((wanted.pod, _settled(tables, wanted, group.steps)) for wanted in group.things)
+            draft.written[node] = _wired(draft.written[node], node, asking)
+        for steps, pods in groups:
+            draft.pods.update((pod.place, pod) for pod in _settled(draft.written[node], steps, pods))
 
 
-def _settled(tables: Tables, wanted: Wanted, steps: tuple[Step, ...]) -> Pod:
-    """Return the pod as `steps` leave it."""
+def _wired(tables: Tables, node: str, pods: Sequence[str]) -> Tables:
+    wired = cni.wired(tables, node, pods, _good_netconf(tables))
+    assert isinstance(wired, Tables), "a new cni0 has no other address"
+    return wired
+
+
+def _settled(tables: Tables, steps: tuple[Step, ...], pods: list[Wanted]) -> list[Pod]:
+    """Return `pods` as `steps` leave them."""
     if _give_up in steps:
-        return _stuck(tables, wanted)
-    return _pod(wanted, host_network=steps is HOST_NETWORK)
+        return [_stuck(tables, wanted) for wanted in pods]
+    host_network = steps is HOST_NETWORK
+    return [Pod(namespace, name, node, None, host_network) for node, namespace, name in pods]
 
 
 PHASES = (Phase("pod", _pod_jobs, _wire_all),)

@@ -6,9 +6,11 @@ somebody asks for them, from the state in which their phase began.
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import Any, NamedTuple, overload
@@ -45,15 +47,16 @@ def build(plan: ClusterPlan, *, strict: bool = True) -> Timeline:
     """
     warnings = console.check_plan(plan, strict)
     draft, sections, number = Draft.of(plan), [], 0
-    for phase in PHASES:
-        jobs = phase.jobs(draft)
-        if not jobs:
-            continue
-        ends = list(accumulate((job.events for job in jobs), initial=number))[1:]
-        sections.append(Section(phase, jobs, ends, draft.copy()))
-        _run(phase, draft, jobs)
-        number = ends[-1]
-    return Timeline(plan, draft.network(), tuple(sections), warnings)
+    with _no_garbage():
+        for phase in PHASES:
+            jobs = phase.jobs(draft)
+            if not jobs:
+                continue
+            ends = list(accumulate((job.events for job in jobs), initial=number))[1:]
+            sections.append(Section(phase, jobs, ends, draft.copy()))
+            _run(phase, draft, jobs)
+            number = ends[-1]
+        return Timeline(plan, draft.network(), tuple(sections), warnings)
 
 
 def _run(phase: Phase, draft: Draft, jobs: Sequence[Job]) -> None:
@@ -64,6 +67,18 @@ def _run(phase: Phase, draft: Draft, jobs: Sequence[Job]) -> None:
     for job in jobs:
         for change in _changes(draft, job):
             draft.apply(change)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Hold Python's cycle collector: half a million new values that all stay would be searched again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _changes(draft: Draft, job: Job) -> Iterator[Change]:
@@ -164,7 +179,8 @@ class Timeline:
         section, start = self._section(k)
         number = bisect_left(section.ends, k)
         draft = section.before.copy()
-        _run(section.phase, draft, section.jobs[:number])
+        with _no_garbage():
+            _run(section.phase, draft, section.jobs[:number])
         changes = _changes(draft, section.jobs[number])
         done = k - 1 - (section.ends[number - 1] if number else start)
         for change in islice(changes, done):

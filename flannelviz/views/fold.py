@@ -28,6 +28,8 @@ class Shown:
     pods: Mapping[str, tuple[str, ...]]
     routes: Mapping[str, tuple[Route, ...]]
     entries: tuple[RouteEntry, ...]
+    route_lines: int  # of the longest kernel, the count of what is folded included
+    entry_lines: int
 
 
 def shown(network: Network, layout: Network, wanted: Collection[str], rows: Collection[object]) -> Shown:
@@ -44,7 +46,13 @@ def shown(network: Network, layout: Network, wanted: Collection[str], rows: Coll
         place: _first(_both(tables_of(layout, place).routes, tables_of(network, place).routes), MOST_ROUTES, rows)
         for place in nodes
     }
-    return Shown(nodes, others, pods, routes, _entries(network, layout, nodes, rows))
+    entries = _entries(network, layout, nodes, rows)
+    lines = max((_lines(kept, tables_of(layout, name).routes) for name, kept in routes.items()), default=0)
+    return Shown(nodes, others, pods, routes, entries, lines, _lines(entries, layout.vpc.routes))
+
+
+def _lines(kept: Sequence[object], of: Sequence[object]) -> int:
+    return len(kept) + (len(of) > len(kept))
 
 
 def _entries(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from flannelviz.model import INTERNET, VPC
 from flannelviz.network import Network
 from flannelviz.tables import RouteEntry
-from flannelviz.views.fold import MOST_ENTRIES, Shown, counts
+from flannelviz.views.fold import Shown, counts
 from flannelviz.views.machine import CHIP_H, LAN_GAP, NODE_W, Column, column, kernel_height, machine
 from flannelviz.views.podlan import UNKNOWN, Item
 from flannelviz.views.shapes import Box, Lane, Point, RowKind, RowLabel, State, Wire, ident, wire_id
@@ -20,7 +20,7 @@ from flannelviz.views.theme import SMALL, mono_width, room_for, shorten
 from flannelviz.views.tooltext import NO_NEXT_HOP, next_hop_name
 
 GUTTER, MARGIN, GAP = 140.0, 16.0, 18.0
-INTERNET_W, INTERNET_H, NAT_W, NAT_H = 124.0, 38.0, 124.0, 40.0
+INTERNET_W, INTERNET_H, NAT_W, NAT_H = 124.0, 38.0, 124.0, 45.0
 ROUTER_W, ROW_H, ROUTER_HEAD = 330.0, 17.0, 28.0
 ECS_W, FOLD_W, BAR_H = 180.0, 96.0, 24.0
 TOP = 14.0
@@ -48,10 +48,10 @@ def plan(network: Network, layout: Network, parts: Shown) -> Plan:
     right = max(columns[-1].x + columns[-1].w if columns else 0, GUTTER + MARGIN + ROUTER_W + 40 + NAT_W)
     folded = sum(counts(layout)) > len(columns) or sum(counts(network)) > len(columns)
     inner_right = right + (GAP + FOLD_W if folded else 0)
-    router, nat, internet = _fabric(len(parts.entries), (GUTTER + MARGIN + inner_right) / 2)
+    router, nat, internet = _fabric(parts.entry_lines, (GUTTER + MARGIN + inner_right) / 2)
     bar_y = router.bottom + 24
     machine_y = bar_y + BAR_H + 36
-    lan_y = machine_y + kernel_height(max((len(r) for r in parts.routes.values()), default=0)) + LAN_GAP
+    lan_y = machine_y + kernel_height(parts.route_lines) + LAN_GAP
     bottom = max([c.bottom(machine_y, lan_y) for c in columns], default=machine_y + 60)
     vpc = Box(ident(VPC, "area"), "vpc", VPC, "", "", GUTTER, 72, inner_right + MARGIN - GUTTER, bottom + MARGIN - 72)
     width, height = vpc.x + vpc.w + MARGIN, vpc.bottom + TOP
@@ -98,10 +98,11 @@ def _router(network: Network, parts: Shown, lines: Plan) -> Iterator[Item]:
     existing = set(network.vpc.routes)
     more = len(existing.difference(parts.entries))
     for i, entry in enumerate(parts.entries):
-        if more and i == MOST_ENTRIES - 1:  # the last line tells what is left out
-            yield _line(router, i, "more", f"+ {more + 1:,} entries", "", "folded", "more")
-        elif entry in existing:
+        if entry in existing:
             yield _entry(network, router, i, entry)
+    if more:
+        text = f"+ {more:,} entr{'y' if more == 1 else 'ies'}"
+        yield _line(router, len(parts.entries), "more", text, "", "folded", "more")
 
 
 def _entry(network: Network, router: Box, i: int, entry: RouteEntry) -> RowLabel:

@@ -178,11 +178,14 @@ def _moves(trail: Sequence[str], between: Mapping[tuple[str, str], Wire], direct
             wire = between[b, a]
             points = wire.points[::-1]
         if wire is not None and points is not None:
-            yield Move(wire.id, tuple((x + aside, y) if _upright(points) else (x, y + aside) for x, y in points))
+            yield Move(wire.id, _beside(points, aside))
 
 
-def _upright(points: Sequence[Point]) -> bool:
-    return points[0][0] == points[1][0]
+def _beside(points: Sequence[Point], aside: float) -> tuple[Point, ...]:
+    """Return a line beside this one: moved sideways, or both ways where it has corners."""
+    bent, upright = len(points) > 2, points[0][0] == points[1][0]
+    dx, dy = aside * (bent or upright), aside * (bent or not upright)
+    return tuple((x + dx, y + dy) for x, y in points)
 
 
 # --- rows ---------------------------------------------------------------------------------------------------------

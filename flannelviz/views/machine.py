@@ -16,7 +16,7 @@ from flannelviz.views.rowtext import route_text
 from flannelviz.views.shapes import Box, RowKind, RowLabel, State, Wire, ident, wire_id
 from flannelviz.views.theme import NORMAL, SMALL, room_for, shorten
 
-NODE_W = 292.0
+NODE_W = 300.0
 CHIP_W, CHIP_H = 156.0, 24.0
 HEAD, KERNEL_HEAD, ROW_H, LAN_GAP = 58.0, 27.0, 17.0, 18.0
 ECS_H = 78.0
@@ -153,17 +153,17 @@ def _rows(parts: Shown, tables: Tables, kernel: Box) -> Iterator[RowLabel]:
         yield _row(kernel, 0, "unknown", f"routes {UNKNOWN}", title, "unknown")
     else:
         yield from _routes(parts.routes[kernel.place], tables, kernel)
-    yield from _chains(tables, kernel, max((len(routes) for routes in parts.routes.values()), default=0))
+    yield from _chains(tables, kernel, parts.route_lines)
 
 
 def _routes(kept: tuple[Route, ...], tables: Tables, kernel: Box) -> Iterator[RowLabel]:
     existing = set(tables.routes)
     more = len(existing.difference(kept))
     for i, route in enumerate(kept):
-        if more and i == len(kept) - 1:
-            yield _row(kernel, i, "more routes", f"+ {more + 1:,} routes", "folded", "more")
-        elif route in existing:
+        if route in existing:
             yield _row(kernel, i, route_key(route), route_text(route, brief=True), route_text(route), "route")
+    if more:
+        yield _row(kernel, len(kept), "more routes", f"+ {more:,} route{'' if more == 1 else 's'}", "folded", "more")
 
 
 def route_key(route: Route) -> str:

@@ -17,9 +17,9 @@ from flannelviz.views.theme import NORMAL, room_for, shorten
 
 Item = Box | Wire | RowLabel
 PAD = 12.0
-LAN_HEAD, BRIDGE_H, FOLD_H = 24.0, 28.0, 24.0
-VETH_GAP, VETH_H, POD_GAP, POD_H, CELL_GAP = 14.0, 19.0, 14.0, 42.0, 16.0
-POD_W, SIDE, BETWEEN = 110.0, 17.0, 14.0
+LAN_HEAD, BRIDGE_H, FOLD_H = 27.0, 31.0, 24.0
+VETH_GAP, VETH_H, POD_GAP, POD_H, CELL_GAP = 14.0, 19.0, 14.0, 45.0, 16.0
+POD_W, SIDE, BETWEEN = 110.0, 21.0, 14.0
 CELL_H = VETH_H + POD_GAP + POD_H
 UNKNOWN = "? unknown"
 
@@ -143,7 +143,7 @@ def _down(area: Box, box: Box, row: int, right: int) -> tuple[Point, ...]:
     start = area.y + LAN_HEAD + BRIDGE_H
     if row == 0:
         return ((box.middle, start), (box.middle, box.y))
-    off = 4 + (row % 2) * 4
+    off = 5 + (row % 2) * 6
     outside, edge = (box.right + off, box.right) if right else (box.x - off, box.x)
     y = box.y + box.h / 2
     return ((outside, start), (outside, y), (edge, y))

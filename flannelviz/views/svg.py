@@ -37,7 +37,7 @@ def svg(scene: Scene, *, hop: int | None = None, title: str | None = None, prefi
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="fv" role="img"'
         f' viewBox="0 0 {_n(scene.width)} {_n(scene.height)}"'
-        f' width="100%" style="max-width:{_n(scene.width * 1.4)}px;min-width:{_n(scene.width * 0.55)}px"'
+        f' width="100%" style="max-width:{_n(scene.width * 1.4)}px;min-width:{_n(scene.width * 0.75)}px"'
         f' aria-label={quoteattr(says)} data-hop="{hop or ""}" data-hops="{len(scene.path)}">\n'
         f"<title>{escape(visible(name))}</title>\n<desc>{escape(description(scene, hop))}</desc>\n"
         f"<style>{STYLE}</style>\n{body}\n</svg>\n"
@@ -153,8 +153,8 @@ def _words(box: Box) -> Iterator[str]:
             yield _text(x + 12, box.y + 19, box.label, "head")
             yield _text(right - 12, box.y + 19, box.sublabel, "note", anchor="end")
         case "lan":
-            yield _text(x + 10, box.y + 16, box.label, "note")
-            yield _text(x + 64, box.y + 16, box.sublabel, "small", mono=True)
+            yield _text(x + 10, box.y + 15, box.label, "note")
+            yield _text(x + 64, box.y + 15, box.sublabel, "small", mono=True)
         case "vswitch" | "bridge":
             yield _text(x + 10, box.y + box.h / 2 + 4.5, box.label, "head")
             yield _text(right - 10, box.y + box.h / 2 + 4, box.sublabel, "small", anchor="end", mono=True)
@@ -164,9 +164,9 @@ def _words(box: Box) -> Iterator[str]:
         case "veth" | "fold":
             yield _text(centre, box.y + box.h / 2 + 4, box.label, "small", anchor="middle", mono=box.kind == "veth")
         case "pod" | "nat" | "internet":
-            y = box.y + (18 if box.sublabel else box.h / 2 + 4.5)
+            y = box.y + (20 if box.sublabel else box.h / 2 + 4.5)
             yield _text(centre, y, box.label, "name", anchor="middle")
-            yield _text(centre, box.y + 34, box.sublabel, "small", anchor="middle", mono=True)
+            yield _text(centre, box.y + 36, box.sublabel, "small", anchor="middle", mono=True)
 
 
 def _wire(wire: Wire, lights: _Lights, prefix: str) -> str:

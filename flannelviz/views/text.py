@@ -49,8 +49,20 @@ def _reason(hop: Hop) -> str:
         return ""
     if hop.disposition is not Disposition.FORWARDED:
         return hop.deciding_step.says if hop.deciding_step else ""
-    row = hop.because
-    return decider(row) if isinstance(row, Route) else row_text(row)
+    return _because(hop)
+
+
+def _because(hop: Hop) -> str:
+    """Return the row that sent the packet on, the way a trace shows it; where no row did, what was found."""
+    row, step = hop.because, hop.deciding_step
+    match row:
+        case Route():
+            return decider(row)
+        case RouteEntry(dst=dst, next_hop_type=kind, next_hop_id=target):
+            return " ".join(word for word in (str(dst), kind, target, f"({hop.next_place})") if word)
+        case Link(name=dev, master=str(bridge)):
+            return f"{hop.received.dst_mac} dev {dev} master {bridge}"
+    return visible(step.says) if step else ""
 
 
 def hop_says(trace: Trace, number: int) -> str:

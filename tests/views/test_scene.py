@@ -187,7 +187,7 @@ def test_routes_and_entries_beyond_what_fits_are_counted(network: Network):
     entries = tuple(RouteEntry(N(f"10.{i}.0.0/16"), "Instance", "i-node-a") for i in range(20))
     full = network.writing("node-a", replace(network.written["node-a"], routes=routes))
     drawn = scene(full.writing_vpc(full.vpc.adding(*entries)))
-    assert [row.text for row in drawn.rows if row.kind == "more"] == ["+ 18 entries", "+ 5 routes"]
+    assert [row.text for row in drawn.rows if row.kind == "more"] == ["+ 17 entries", "+ 4 routes"]
 
 
 def test_ids_are_different_for_different_names():

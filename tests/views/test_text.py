@@ -283,13 +283,13 @@ def test_a_journey_is_one_line_a_hop(trace: Trace):
     assert text.trace_text(trace).splitlines() == [
         "a1      forwarded  172.16.0.0/16 via 172.16.0.129 dev eth0",
         "node-a  forwarded  0.0.0.0/0 via 192.168.0.253 dev eth0",
-        "VPC     forwarded  172.16.8.0/25 Instance i-node-b (Custom)",
+        "VPC     forwarded  172.16.8.0/25 Instance i-node-b (node-b)",
         "node-b  forwarded  172.16.8.0/25 dev cni0",
         "b1      accepted",
         "back",
         "b1      forwarded  172.16.0.0/16 via 172.16.8.1 dev eth0",
         "node-b  forwarded  0.0.0.0/0 via 192.168.0.253 dev eth0",
-        "VPC     forwarded  172.16.0.128/25 Instance i-node-a (Custom)",
+        "VPC     forwarded  172.16.0.128/25 Instance i-node-a (node-a)",
         "node-a  forwarded  172.16.0.128/25 dev cni0",
         "a1      accepted",
     ]

@@ -14,6 +14,7 @@ from flannelviz.packet import AnyRow
 from flannelviz.tables import UNTOLD, Address, File, Lan, Port, Tables, VpcTables
 
 EMPTY = Tables()
+SEARCHED = 2000  # names compared for a hint: comparing 150,000 would take seconds
 UNKNOWN_DEV = "?"
 
 
@@ -84,7 +85,8 @@ class Network:
         return by_name.get(name, ())
 
     def _no_such_place(self, name: str) -> str:
-        near = get_close_matches(name, [*self.nodes, *self.ecs, *self.pods, *(p.name for p in self.pods.values())], 3)
+        names = (*self.ecs_places(), *(pod.name for pod in self.pods.values()))
+        near = get_close_matches(name, names[:SEARCHED], 3, cutoff=0.5)
         hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "see list(network.places())"
         return f"no node, ECS or pod is called {name!r}; {hint}"
 

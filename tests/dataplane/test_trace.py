@@ -1,0 +1,268 @@
+"""Journeys there and back on the running example: who is visited, which row decides, what the receiver sees."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from flannelviz.controlplane.timeline import build
+from flannelviz.dataplane.fabric import OUTSIDE_HOST
+from flannelviz.dataplane.netfilter import verdict
+from flannelviz.dataplane.trace import trace
+from flannelviz.errors import PacketError, UnknownPlaceError
+from flannelviz.faults import break_network
+from flannelviz.model import ClusterPlan, NodePlan
+from flannelviz.network import Network
+from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
+from flannelviz.topologies import article, article_plan
+
+A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
+NODE_A, NODE_B, DB = "192.168.0.10", "192.168.0.11", "192.168.0.12"
+NAT_EIP = "198.51.100.1"
+
+
+@pytest.fixture(scope="module", params=["v0.10", "head"])
+def network(request: pytest.FixtureRequest) -> Network:
+    """The running example under both lists of masquerade rules."""
+    return build(replace(article_plan(), rules=request.param)).network
+
+
+def hop_at(found: Trace, place: str) -> Hop:
+    return next(hop for hop in found.request if hop.place == place)
+
+
+def step_of(hop: Hop, kind: str) -> Step:
+    return next(step for step in hop.steps if step.kind == kind)
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "places", "seen", "ttl"),
+    [
+        pytest.param("a1", "127.0.0.1", "a1", "127.0.0.1", 64, id="within a pod"),
+        pytest.param("a1", A1, "a1", A1, 64, id="within a pod, by its own address"),
+        pytest.param("a1", "a2", "a1 node-a a2", A1, 64, id="fact-31: same node, TTL 64"),
+        pytest.param("a1", "b1", "a1 node-a VPC node-b b1", A1, 62, id="fact-32: cross node, TTL 62"),
+        pytest.param("a1", "db", "a1 node-a VPC db", NODE_A, 63, id="fact-34: pod to another ECS"),
+        pytest.param("a1", "node-a", "a1 node-a", A1, 64, id="fact-35: pod to its own node"),
+        pytest.param("a1", "node-b", "a1 node-a VPC node-b", NODE_A, 63, id="fact-35: pod to another node"),
+        pytest.param("db", "b1", "db VPC node-b b1", DB, 63, id="fact-36: ECS to pod"),
+        pytest.param("node-a", "a1", "node-a a1", "172.16.0.129", 64, id="fact-37: node to its own pod"),
+        pytest.param("node-a", "b1", "node-a VPC node-b b1", NODE_A, 63, id="fact-37: node to a remote pod"),
+        pytest.param("a1", "Internet", "a1 node-a VPC Internet", NAT_EIP, 63, id="pod to the Internet"),
+        pytest.param("a1", "8.8.8.8", "a1 node-a VPC Internet", NAT_EIP, 63, id="pod to any public address"),
+        pytest.param("a1", "100.100.2.136", "a1 node-a VPC", NODE_A, 63, id="pod to the VPC's resolver"),
+    ],
+)
+def test_who_is_visited_and_what_the_receiver_sees(
+    network: Network, source: str, destination: str, places: str, seen: str, ttl: int
+) -> None:
+    found = trace(network, source, destination)
+    assert found.ok
+    assert [hop.place.removeprefix("default/") for hop in found.request] == places.split()
+    assert [hop.place for hop in found.reply] == [hop.place for hop in reversed(found.request)]
+    assert (str(found.source_seen), found.request[-1].sent.ttl) == (seen, ttl)
+
+
+def test_same_node_frames_go_from_pod_to_pod(network: Network) -> None:  # fact-31
+    hop = hop_at(trace(network, "a1", "a2"), "node-a")
+    assert (hop.sent.src_mac, hop.sent.dst_mac) == ("0a:58:ac:10:00:82", "0a:58:ac:10:00:83")
+    assert "route" not in {step.kind for step in hop.steps}
+
+
+def test_cross_node_goes_in_four_frames(network: Network) -> None:  # fact-32
+    found = trace(network, "a1", "b1")
+    frames = [(hop.sent.src_mac, hop.sent.dst_mac) for hop in found.request[:-1]]
+    eth0_a, eth0_b = (network.ecs[name].mac for name in ("node-a", "node-b"))
+    assert frames == [
+        ("0a:58:ac:10:00:82", "0a:58:ac:10:00:81"),
+        (eth0_a, "ee:ff:ff:ff:ff:ff"),
+        ("ee:ff:ff:ff:ff:ff", eth0_b),
+        ("0a:58:ac:10:08:01", "0a:58:ac:10:08:02"),
+    ]
+    assert {(str(hop.sent.src), str(hop.sent.dst)) for hop in found.request} == {(A1, B1)}
+
+
+def test_cross_node_asks_node_as_default_route(network: Network) -> None:  # fact-33
+    row = hop_at(trace(network, "a1", "b1"), "node-a").because
+    assert str(getattr(row, "dst", "")) == "0.0.0.0/0"
+
+
+def test_the_pod_prefers_its_cluster_route_to_its_default_route(network: Network) -> None:
+    step = step_of(trace(network, "a1", "b1").request[0], "route")
+    assert [str(row.dst) for row in (step.row, step.runner_up)] == ["172.16.0.0/16", "0.0.0.0/0"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "src", "dst", "target"),
+    [
+        pytest.param("v0.10", A1, "224.0.0.1", "ACCEPT", id="fact-38: multicast, list (a)"),
+        pytest.param("head", A1, "224.0.0.1", "ACCEPT", id="fact-38: multicast, list (b)"),
+        pytest.param("v0.10", "172.16.8.2", "172.16.9.5", "ACCEPT", id="fact-39: transit, list (a)"),
+        pytest.param("head", "172.16.8.2", "172.16.9.5", "MASQUERADE", id="fact-39: transit, list (b)"),
+        pytest.param("v0.10", A1, DB, "MASQUERADE", id="fact-34: pod to ECS, list (a)"),
+        pytest.param("head", A1, DB, "MASQUERADE", id="fact-34: pod to ECS, list (b)"),
+        pytest.param("v0.10", DB, A1, "ACCEPT", id="fact-36: ECS to pod, list (a)"),
+        pytest.param("head", DB, A1, "ACCEPT", id="fact-36: ECS to pod, list (b)"),
+    ],
+)
+def test_postrouting_of_node_a(rules: str, src: str, dst: str, target: str) -> None:
+    tables = build(replace(article_plan(), rules=rules)).network.tables("node-a")
+    chain = tables.chain("nat", "POSTROUTING")
+    assert chain is not None
+    assert verdict(tables, chain, Packet(IPv4Address(src), IPv4Address(dst)), "cni0", "eth0").target == target
+
+
+def test_the_reply_of_a_masqueraded_flow_meets_no_nat_rule(network: Network) -> None:  # fact-40
+    found = trace(network, "a1", "Internet")
+    at_node = next(hop for hop in found.reply if hop.place == "node-a")
+    assert "nat POSTROUTING" not in {step.kind for step in at_node.steps}
+    assert step_of(at_node, "conntrack").changes[0] == ("dst", NODE_A, A1)
+
+
+def test_two_pods_on_one_port_are_kept_apart() -> None:
+    network = article()
+    first = trace(network, "a1", "Internet", proto="udp", sport=5555, dport=53)
+    second = trace(network, "a2", "Internet", proto="udp", sport=5555, dport=53, learned=first.learned)
+    ports = [hop_at(found, "node-a").sent.sport for found in (first, second)]
+    assert ports[0] == 5555
+    assert ports[1] != 5555
+    assert second.ok
+
+
+# --- the outside ---------------------------------------------------------------------------------------------------
+
+
+def test_without_nat_gateway_the_packet_dies_in_the_vpc_after_snat() -> None:  # fact-45
+    found = trace(build(replace(article_plan(), nat_gateway=False)).network, "a1", "Internet")
+    assert (found.disposition, found.died_at) == (Disposition.NO_ROUTE, "VPC")
+    assert str(found.request[-1].received.src) == NODE_A
+
+
+def test_a_node_with_its_own_eip_needs_no_nat_gateway() -> None:
+    plan = article_plan()
+    eip = IPv4Address("198.51.100.77")
+    nodes = (replace(plan.nodes[0], eip=eip), *plan.nodes[1:])
+    network = build(replace(plan, nodes=nodes, nat_gateway=False)).network
+    found = trace(network, "a1", "Internet")
+    assert found.ok
+    assert found.source_seen == eip
+    assert not trace(network, "b1", "Internet").ok
+
+
+def test_the_internet_knows_no_private_address(network: Network) -> None:
+    assert trace(network, "Internet", "a1").disposition is Disposition.NO_ROUTE
+    assert trace(network, "Internet", NAT_EIP).died_at == "VPC"
+
+
+# --- unknown addresses, TTL, MTU -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("destination", "disposition", "where"),
+    [
+        ("172.16.0.200", Disposition.NEIGHBOR_UNREACHABLE, "default/a1"),  # own podCIDR: the pod asks itself
+        ("172.16.8.99", Disposition.NEIGHBOR_UNREACHABLE, "node-b"),  # B's podCIDR
+        ("172.16.77.7", Disposition.SOURCE_REJECTED, "VPC"),  # no node's: the default entry, and no SNAT entry
+        ("192.168.0.77", Disposition.UNDELIVERABLE, "VPC"),  # the fabric answers ARP, and knows no ENI
+        ("172.16.0.255", Disposition.UNDELIVERABLE, "default/a1"),  # the broadcast address of the podCIDR
+    ],
+)
+def test_an_address_that_nobody_has(destination: str, disposition: Disposition, where: str) -> None:
+    found = trace(article(), "a1", destination)
+    assert (found.disposition, found.died_at) == (disposition, where)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "where", "sender"), [(1, "node-a", "172.16.0.129"), (2, "node-b", NODE_B), (3, None, None)]
+)
+def test_ttl_runs_out_where_it_is_counted(network: Network, ttl: int, where: str | None, sender: str | None) -> None:
+    found = trace(network, "a1", "b1", ttl=ttl)
+    assert found.died_at == where
+    icmp = found.request[-1].icmp
+    assert (str(icmp.source) if icmp else None) == sender
+
+
+@pytest.mark.parametrize(("size", "ok"), [(1500, True), (1501, False)])
+def test_the_pods_own_mtu_is_the_limit(network: Network, size: int, ok: bool) -> None:
+    found = trace(network, "a1", "b1", size=size)
+    assert found.ok is ok
+    assert ok or (found.disposition, found.died_at) == (Disposition.MTU_EXCEEDED, "default/a1")
+
+
+def test_a_smaller_mtu_on_the_way_answers_fragmentation_needed() -> None:
+    found = trace(break_network(article(), "eth0-mtu-1400", "node-a"), "a1", "b1", size=1450)
+    assert (found.disposition, found.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
+    assert found.request[-1].icmp is not None
+    assert found.request[-1].icmp.what == "fragmentation needed"
+
+
+# --- evidence, learned state, errors --------------------------------------------------------------------------------
+
+
+def test_every_step_of_a_routed_hop_has_a_row_and_a_command(network: Network) -> None:
+    found = trace(network, "a1", "b1")
+    for hop in found.hops:
+        assert hop.because is not None
+        for step in hop.steps:
+            assert step.row is not None, step
+            assert getattr(step.row, "origin").component != "unknown", step  # noqa: B009
+            assert step.command or step.kind == "eni", step
+
+
+def test_what_was_learned_is_returned_and_the_network_is_untouched() -> None:
+    network = article()
+    found = trace(network, "a1", "b1")
+    assert ("default/a1", "eth0", IPv4Address("172.16.0.129")) in found.learned.neighbors
+    assert network == article()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ttl": 0}, ["TTL of 0", "1 to 255"]),
+        ({"ttl": 256}, ["TTL of 256", "1 to 255"]),
+        ({"size": 20}, ["20 bytes", "28 to 65535"]),
+        ({"proto": "sctp"}, ["'sctp'", "icmp, tcp, udp"]),
+    ],
+)
+def test_a_packet_that_cannot_be(options: dict, words: list[str]) -> None:
+    with pytest.raises(PacketError) as caught:
+        trace(article(), "a1", "b1", **options)
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "words"),
+    [
+        ("a9", "b1", ["'a9'", "did you mean"]),
+        ("a1", "b7", ["'b7'", "did you mean"]),
+        ("a1", "no.such.host", ["'no.such.host'"]),
+    ],
+)
+def test_an_unknown_name_is_answered_with_near_ones(source: str, destination: str, words: list[str]) -> None:
+    with pytest.raises(UnknownPlaceError) as caught:
+        trace(article(), source, destination)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_multicast_is_refused_in_one_sentence() -> None:
+    with pytest.raises(PacketError, match=r"224\.0\.0\.1 is no unicast address"):
+        trace(article(), "a1", "224.0.0.1")
+
+
+def test_a_pod_without_an_address_cannot_be_reached_by_name() -> None:
+    plan = ClusterPlan(nodes=(NodePlan("node-a", ("a1",)),))
+    before_pods = build(plan).at(1)
+    with pytest.raises(UnknownPlaceError):
+        trace(before_pods, "a1", str(OUTSIDE_HOST))
+
+
+def test_two_nodes_with_one_podcidr_answer_for_each_other() -> None:
+    """The VPC can hold one entry for it: the second node's pods send, and the first one's get the answers."""
+    block = IPv4Network("172.16.8.0/25")
+    plan = article_plan()
+    nodes = (*plan.nodes, NodePlan("node-c", ("c1",), IPv4Address("192.168.0.20"), block))
+    network = build(replace(plan, nodes=nodes), strict=False).network
+    found = trace(network, "c1", "a1")
+    assert found.disposition is Disposition.ACCEPTED
+    assert (found.reply_disposition, found.died_at) == (Disposition.UNEXPECTED, "default/b1")

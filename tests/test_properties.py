@@ -1,0 +1,120 @@
+"""What must hold on every cluster: nothing overlaps, everybody is reached, no row is decoration."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flannelviz.controlplane.timeline import build
+from flannelviz.dataplane.trace import trace
+from flannelviz.model import ClusterPlan
+from flannelviz.network import Network
+from flannelviz.packet import Trace
+from flannelviz.tables import Chain, Tables
+from tests.strategies import plans
+
+OTHERS = ("127.0.0.1", "100.100.100.200", "Internet")
+
+
+def sources(network: Network) -> tuple[str, ...]:
+    return (*network.pods, *network.ecs_places())
+
+
+def journeys(network: Network) -> dict[tuple[str, str], Trace]:
+    """Every pod, node and ECS to every other, to itself over lo, to a cloud service and to the Internet."""
+    ends = [str(network.address(name)) for name in sources(network)]
+    return {(a, b): trace(network, a, b) for a in sources(network) for b in (*ends, *OTHERS)}
+
+
+@given(plans())
+def test_podcidrs_are_disjoint_and_inside_the_cluster_cidr(plan: ClusterPlan) -> None:
+    blocks = sorted(node.pod_cidr for node in build(plan).network.nodes.values() if node.pod_cidr)
+    assert len(blocks) == len(plan.nodes)
+    assert all(block.subnet_of(plan.cluster_cidr) and block.prefixlen == plan.node_mask for block in blocks)
+    assert not any(a.overlaps(b) for a, b in pairwise(blocks))
+
+
+@given(plans())
+def test_every_pod_has_its_own_address_out_of_its_nodes_podcidr(plan: ClusterPlan) -> None:
+    network = build(plan).network
+    got = {place: network.pod_ip(place) for place in network.pods}
+    assert len(set(got.values())) == len(got)
+    for place, address in got.items():
+        cidr = network.nodes[network.pods[place].node or ""].pod_cidr
+        assert cidr is not None
+        assert address in cidr
+        assert network.place_at(address) == place
+
+
+@given(plans())
+@settings(max_examples=25)
+def test_a_healthy_network_delivers_everywhere_and_the_reply_mirrors_the_request(plan: ClusterPlan) -> None:
+    for (source, destination), found in journeys(build(plan).network).items():
+        assert found.ok, (source, destination, found)
+        assert [hop.place for hop in found.reply] == [hop.place for hop in reversed(found.request)]
+        first, last = found.request[0].sent, found.reply[-1].sent
+        assert (last.src, last.dst) == (first.dst, first.src)
+        assert _devices(found.reply) == [(out, came) for came, out in reversed(_devices(found.request))]
+
+
+def _devices(hops: tuple) -> list[tuple[str | None, str | None]]:
+    """In and out device of each hop; lo leads a place to itself, and an answer starts where the request ended."""
+    return [(hop.in_dev, None if hop.out_dev == "lo" else hop.out_dev) for hop in hops]
+
+
+Damage = Callable[[Network], Network]
+
+
+def damages(network: Network) -> Iterator[tuple[str, Damage]]:
+    """Every way to lose one row that packets depend on."""
+    for place in sources(network):
+        for name in ("fixed_links", "addresses", "routes"):
+            for row in getattr(network.tables(place), name):
+                yield f"{place} loses {row}", _without(place, name, row)
+        for chain in network.tables(place).chains:
+            for rule in chain.rules:
+                yield f"{place} loses {rule}", _without_rule(place, chain, rule)
+    for entry in network.vpc.routes:
+        yield f"the VPC loses {entry}", lambda n, e=entry: n.writing_vpc(n.vpc.without(e))
+    for eni in network.vpc.enis.values():
+        yield f"the VPC loses {eni}", _without_eni(eni.address)
+    for entry in network.vpc.snat:
+        yield (
+            f"the VPC loses {entry}",
+            lambda n, e=entry: n.writing_vpc(replace(n.vpc, snat=tuple(s for s in n.vpc.snat if s != e))),
+        )
+    yield "the VPC loses the security group rule", lambda n: n.writing_vpc(replace(n.vpc, security_groups=()))
+
+
+def _without(place: str, name: str, row: object) -> Damage:
+    def damage(network: Network) -> Network:
+        tables = network.tables(place)
+        return network.writing(place, replace(tables, **{name: tuple(r for r in getattr(tables, name) if r != row)}))
+
+    return damage
+
+
+def _without_rule(place: str, chain: Chain, rule: object) -> Damage:
+    def damage(network: Network) -> Network:
+        tables: Tables = network.tables(place)
+        left = replace(chain, rules=tuple(r for r in chain.rules if r is not rule))
+        return network.writing(place, tables.adding(left))
+
+    return damage
+
+
+def _without_eni(address: IPv4Address) -> Damage:
+    return lambda n: n.writing_vpc(replace(n.vpc, enis={a: e for a, e in n.vpc.enis.items() if a != address}))
+
+
+@given(plans(), st.data())
+@settings(max_examples=40)
+def test_every_entry_matters(plan: ClusterPlan, data: st.DataObject) -> None:
+    """Losing any row changes a journey, or at least the row that decides in it, or the one that would."""
+    network = build(plan).network
+    what, damage = data.draw(st.sampled_from(list(damages(network))), label="lost")
+    damaged = damage(network)
+    assert any(trace(damaged, a, b) != healthy for (a, b), healthy in journeys(network).items()), what

@@ -69,6 +69,8 @@ def test_a_healthy_network_has_none_of_this(network: Network) -> None:
             {"same node": "node-a", "out": "node-a", "in": "node-a", "Internet": "node-a", "ECS": "node-a"},
             id="fact-43: with bridge-nf",
         ),
+        ("duplicate-pod-cidr", "node-a", {}),  # a1 and b1 have one address: each reaches itself under it
+        ("ip-masq-off", "node-a", {}),
         pytest.param("masquerade-missing", "node-a", {"Internet": "VPC"}, id="fact-44: the Internet fails"),
         pytest.param(
             "cni0-missing",
@@ -103,6 +105,13 @@ def test_without_masquerade_an_ecs_sees_the_pod(network: Network) -> None:  # fa
     found = trace(break_network(network, "masquerade-missing", "node-a"), "a1", "db")
     assert found.ok
     assert str(found.source_seen) == "172.16.0.130"
+
+
+def test_without_ip_masq_another_node_sees_the_nodes_address(network: Network) -> None:  # fact-44
+    broken = break_network(network, "ip-masq-off", "node-a")
+    assert str(trace(broken, "a1", "b1").source_seen) == "192.168.0.10"
+    assert str(trace(broken, "a1", "a2").source_seen) == "172.16.0.130"
+    assert trace(broken, "a1", "Internet").ok
 
 
 def test_without_cni0_on_the_destination_the_packet_loops(network: Network) -> None:  # fact-46

@@ -1,0 +1,205 @@
+"""What faults change in the tables: small functions that the catalogue puts together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from flannelviz.controlplane.cni import pod_masqueraded, wired
+from flannelviz.errors import FaultError
+from flannelviz.network import Network
+from flannelviz.tables import CNI0, ETH0, Chain, Link, Origin, Port, Route, RouteEntry, Sysctl, Tables
+
+Break = Callable[[Network, str], Network]
+
+
+def origin(fault: str) -> Origin:
+    """Return the author of a row that a fault wrote."""
+    return Origin("fault", fault, f"{fault} is switched on")
+
+
+def edit(change: Callable[[Tables], Tables]) -> Break:
+    """Return a fault that changes the tables of one place."""
+    return lambda network, place: network.writing(place, change(network.tables(place)))
+
+
+def setting(name: str, value: int) -> Break:
+    """Return a fault that sets a kernel setting."""
+    return edit(lambda tables: tables.adding(Sysctl(name, value, origin(f"{name}={value}"))))
+
+
+def link_down(name: str) -> Break:
+    """Return a fault that takes a device down."""
+
+    def change(tables: Tables) -> Tables:
+        link = tables.link(name)
+        return tables if link is None else tables.adding(replace(link, up=False))
+
+    return edit(change)
+
+
+def entry_of(network: Network, node: str) -> RouteEntry:
+    """Return the VPC entry for a node's podCIDR.
+
+    Raises: FaultError if there is none to break.
+    """
+    cidr = network.nodes[node].pod_cidr
+    found = next((e for e in network.vpc.routes if e.dst == cidr and e.kind == "Custom"), None)
+    if found is None:
+        raise FaultError(
+            f"the VPC holds no entry for {node}'s podCIDR {cidr}; break another node, or add the entry first"
+        )
+    return found
+
+
+def without_entry(network: Network, node: str) -> Network:
+    """Return `network` without the VPC entry for this node's podCIDR."""
+    return network.writing_vpc(network.vpc.without(entry_of(network, node)))
+
+
+def pointing_at(choose: Callable[[Network, str], str], fault: str) -> Break:
+    """Return a fault that points a node's VPC entry at another instance."""
+
+    def apply(network: Network, node: str) -> Network:
+        old = entry_of(network, node)
+        wrong = replace(old, next_hop_id=choose(network, node), origin=origin(fault))
+        return network.writing_vpc(network.vpc.without(old).adding(wrong))
+
+    return apply
+
+
+def other_instance(network: Network, node: str) -> str:
+    """Return the instance of the last other node: on the running example, of the one that is neither end."""
+    others = [name for name in network.nodes if name != node and name in network.ecs]
+    if not others:
+        raise FaultError(f"{node} is the only node; a wrong next hop needs another one")
+    return network.ecs[others[-1]].instance_id
+
+
+def without_instance_entries(network: Network, _target: str) -> Network:
+    """Return `network` without any VPC entry that leads to an ECS."""
+    gone = tuple(e for e in network.vpc.routes if e.next_hop_type == "Instance")
+    return network.writing_vpc(network.vpc.without(*gone))
+
+
+def without_security_rule(network: Network, _target: str) -> Network:
+    """Return `network` with security groups that have no inbound rule."""
+    groups = tuple(replace(group, inbound=()) for group in network.vpc.security_groups)
+    return network.writing_vpc(replace(network.vpc, security_groups=groups))
+
+
+def without_nat_gateway(network: Network, _target: str) -> Network:
+    """Return `network` without NAT gateway: neither default entry nor SNAT entries."""
+    gone = tuple(e for e in network.vpc.routes if e.next_hop_type == "NatGateway")
+    return network.writing_vpc(replace(network.vpc.without(*gone), snat=()))
+
+
+def without_snat(network: Network, _target: str) -> Network:
+    """Return `network` with a NAT gateway that translates nothing."""
+    return network.writing_vpc(replace(network.vpc, snat=()))
+
+
+def source_check(network: Network, node: str) -> Network:
+    """Return `network` with the source/destination check of this node's ENI switched on."""
+    address = network.ecs[node].address
+    checked = replace(network.vpc.enis[address], source_dest_check=True)
+    return network.writing_vpc(replace(network.vpc, enis={**network.vpc.enis, address: checked}))
+
+
+def flushed(table: str) -> Callable[[Tables], Tables]:
+    """Return tables with every chain of one iptables table emptied, and chains of one's own gone."""
+
+    def change(tables: Tables) -> Tables:
+        kept = tuple(
+            replace(c, rules=()) if c.table == table else c
+            for c in tables.chains
+            if c.table != table or c.policy is not None
+        )
+        return replace(tables, chains=kept)
+
+    return change
+
+
+def forward_policy_drop(tables: Tables) -> Tables:
+    """Return tables whose filter FORWARD chain drops what no rule accepts."""
+    old = tables.chain("filter", "FORWARD") or Chain("filter", "FORWARD", "ACCEPT")
+    return tables.adding(replace(old, policy="DROP", origin=origin("forward-drop")))
+
+
+def without_flanneld(tables: Tables) -> Tables:
+    """Return tables of a node on which flanneld never ran."""
+    emptied = flushed("nat")(flushed("filter")(tables))
+    return replace(emptied, files=tuple(f for f in emptied.files if not f.path.startswith("/run/flannel")))
+
+
+def without_cni0(tables: Tables) -> Tables:
+    """Return tables as after `ip link delete cni0`: the ports lose their master, the pods keep their veths."""
+    unplugged = (
+        replace(tables.lan, ports=tuple(p._replace(attached=False) for p in tables.lan.ports)) if tables.lan else None
+    )
+    return replace(
+        tables,
+        fixed_links=tuple(link for link in tables.fixed_links if link.name != CNI0),
+        addresses=tuple(a for a in tables.addresses if a.dev != CNI0),
+        routes=tuple(r for r in tables.routes if r.dev != CNI0),
+        lan=unplugged,
+    )
+
+
+def without_cni0_address(tables: Tables) -> Tables:
+    """Return tables with a cni0 that has no address, hence no route."""
+    return replace(
+        tables,
+        addresses=tuple(a for a in tables.addresses if a.dev != CNI0),
+        routes=tuple(r for r in tables.routes if r.dev != CNI0),
+    )
+
+
+def masquerading_by_bridge(tables: Tables) -> Tables:
+    """Return tables as FLANNEL_IPMASQ=false makes them: a chain for each pod, which spares only the own podCIDR."""
+    if tables.lan is None:
+        return flushed("nat")(tables)
+    lan = replace(tables.lan, netconf={**tables.lan.netconf, "ipMasq": True})
+    translated = replace(flushed("nat")(tables), lan=lan)
+    for port in lan.ports:
+        translated = pod_masqueraded(translated, port.pod)
+    return translated
+
+
+def with_the_podcidr_of_another(network: Network, node: str) -> Network:
+    """Return a network in which `node` was given the podCIDR of another node, and its pods were wired anew."""
+    other = next((n for n in network.nodes.values() if n.name != node and n.pod_cidr is not None), None)
+    tables = network.tables(node)
+    if other is None or tables.lan is None:
+        raise FaultError(f"{node} needs pods, and another node with a podCIDR to share; add one of each")
+    netconf = {**tables.lan.netconf, "ipam": {**tables.lan.netconf["ipam"], "subnet": str(other.pod_cidr)}}
+    pods = [port.pod for port in tables.lan.ports]
+    bare = replace(without_cni0(tables), lan=None)
+    rewired = wired(bare, node, pods, netconf)
+    assert isinstance(rewired, Tables), "a node without cni0 takes any podCIDR"
+    nodes = {**network.nodes, node: replace(network.nodes[node], pod_cidr=other.pod_cidr)}
+    return replace(network, nodes=nodes).writing(node, rewired)
+
+
+def port_changed(change: Callable[[Port], Port]) -> Break:
+    """Return a fault at a pod's port, which lives in its node's tables."""
+
+    def apply(network: Network, pod: str) -> Network:
+        node = network.pods[pod].node or ""
+        tables = network.tables(node)
+        assert tables.lan is not None, "a pod with a port has a LAN"
+        ports = tuple(change(port) if port.pod == pod else port for port in tables.lan.ports)
+        return network.writing(node, replace(tables, lan=replace(tables.lan, ports=ports)))
+
+    return apply
+
+
+def routes_kept(keep: Callable[[Route], bool]) -> Break:
+    """Return a fault that leaves a place only the routes for which `keep` says so."""
+    return edit(lambda tables: replace(tables, routes=tuple(route for route in tables.routes if keep(route))))
+
+
+def smaller_mtu(tables: Tables) -> Tables:
+    """Return tables whose eth0 passes 1400 bytes."""
+    link = tables.link(ETH0) or Link(ETH0, "device")
+    return tables.adding(replace(link, mtu=1400, origin=origin("eth0-mtu-1400")))

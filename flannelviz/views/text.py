@@ -72,10 +72,11 @@ def hop_says(trace: Trace, number: int) -> str:
     """
     hop = trace.hops[number - 1]
     way = ", on the way back" if number > len(trace.request) else ""
-    return f"hop {number} of {len(trace.hops)}{way}: {_place_name(hop.place)} {_does(hop)}"
+    return f"hop {number} of {len(trace.hops)}{way}: {place_name(hop.place)} {_does(hop)}"
 
 
-def _place_name(place: str) -> str:
+def place_name(place: str) -> str:
+    """Return a place as a sentence names it: node-a, the VPC, the Internet."""
     return {VPC: "the VPC", INTERNET: "the Internet"}.get(place, short_place(place))
 
 
@@ -89,7 +90,7 @@ def _does(hop: Hop) -> str:
 
 
 def _forwards(hop: Hop) -> str:
-    row, to = hop.because, _place_name(hop.next_place) if hop.next_place else "the next place"
+    row, to = hop.because, place_name(hop.next_place) if hop.next_place else "the next place"
     if isinstance(row, Route):
         by = "default route" if row.dst == EVERYWHERE else str(row.dst)
         return f"routes to {row.via} by {by}" if row.via else f"delivers on {visible(row.dev)} by {by}"
@@ -112,6 +113,7 @@ __all__ = [
     "iptables_save",
     "kubectl_nodes",
     "kubectl_pods",
+    "place_name",
     "route_text",
     "row_text",
     "rule_text",

@@ -1,0 +1,88 @@
+"""Tables as pandas frames, each row with its author: the table twin of every picture. READS only.
+
+pandas is imported when a frame is asked for, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flannelviz.network import Event, Network
+from flannelviz.packet import Trace
+from flannelviz.views import sheets
+from flannelviz.views.sheets import Sheet
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def frame(sheet: Sheet) -> DataFrame:
+    """Return a sheet as a frame.
+
+    Shape: one row each, the columns of the sheet even where it is empty.
+    """
+    from pandas import DataFrame
+
+    return DataFrame(list(sheet.rows), columns=list(sheet.columns))
+
+
+def routes(network: Network, place: str) -> DataFrame:
+    """Return the routes at a place. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.routes(network.tables(network.place(place))))
+
+
+def neighbours(network: Network, place: str) -> DataFrame:
+    """Return the neighbours at a place. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.neighbours(network.tables(network.place(place))))
+
+
+def fdb(network: Network, place: str) -> DataFrame:
+    """Return the bridge FDB at a place. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.fdb(network.tables(network.place(place))))
+
+
+def rules(network: Network, place: str) -> DataFrame:
+    """Return the iptables rules at a place. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.rules(network.tables(network.place(place))))
+
+
+def addresses(network: Network, place: str) -> DataFrame:
+    """Return the addresses at a place. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.addresses(network.tables(network.place(place))))
+
+
+def links(network: Network, place: str) -> DataFrame:
+    """Return the devices at a place. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.links(network.tables(network.place(place))))
+
+
+def vpc_routes(network: Network) -> DataFrame:
+    """Return the entries of the VPC's route tables."""
+    return frame(sheets.vpc_routes(network))
+
+
+def nodes(network: Network) -> DataFrame:
+    """Return the nodes and the other ECS instances."""
+    return frame(sheets.nodes(network))
+
+
+def pods(network: Network) -> DataFrame:
+    """Return the pods."""
+    return frame(sheets.pods(network))
+
+
+def levels(allocation: Any) -> DataFrame:
+    """Return how full each level of an allocation is."""
+    return frame(sheets.levels(allocation))
+
+
+def steps(trace: Trace) -> DataFrame:
+    """Return every lookup of a journey, there and back."""
+    return frame(sheets.steps(trace))
+
+
+def events(timeline: Any) -> DataFrame:
+    """Return what happened; `timeline` is a timeline, or any events."""
+    found: Iterable[Event] = getattr(timeline, "events", timeline)
+    return frame(sheets.events(found))

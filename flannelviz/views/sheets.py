@@ -1,0 +1,241 @@
+"""Every table as columns and rows of plain values, each row with its author: for pandas, HTML and text. READS only.
+
+A table that the input did not tell has one row that says so: none is never taken for zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from flannelviz.model import VPC
+from flannelviz.network import Event, Network
+from flannelviz.packet import Hop, Step, Trace
+from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, RouteEntry, Tables
+from flannelviz.views.podlan import UNKNOWN
+from flannelviz.views.rowtext import row_text
+from flannelviz.views.ruletext import rule_text
+from flannelviz.views.theme import visible
+from flannelviz.views.tooltext import next_hop_name
+
+AUTHOR = ("component", "event", "because")
+Row = tuple[object, ...]
+T = TypeVar("T")
+
+
+class Sheet(NamedTuple):
+    """A table: its name, its columns, its rows."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def _author(origin: Origin) -> Row:
+    return ("unknown", "", "") if origin == UNKNOWN_ORIGIN else tuple(origin)
+
+
+def _sheet(name: str, columns: Sequence[str], rows: Iterable[Row], *, unknown: bool = False) -> Sheet:
+    told = tuple(rows)
+    if unknown and not told:
+        told = ((UNKNOWN, *("" for _ in columns[1:])),)
+    return Sheet(name, tuple(columns), told)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+# --- a Linux place ------------------------------------------------------------------------------------------------
+
+
+def routes(tables: Tables) -> Sheet:
+    """Return the routes of a place, in its order."""
+    columns = ("dst", "via", "dev", "src", "proto", "scope", "metric", *AUTHOR)
+    rows = (
+        (str(r.dst), _text(r.via), r.dev, _text(r.src), r.proto, r.scope, r.metric, *_author(r.origin))
+        for r in tables.routes
+    )
+    return _sheet("routes", columns, rows, unknown="routes" in tables.unknown)
+
+
+def neighbours(tables: Tables) -> Sheet:
+    """Return the neighbours of a place."""
+    rows = ((str(n.dst), n.lladdr, n.dev, n.state, *_author(n.origin)) for n in tables.neighbors)
+    columns = ("dst", "lladdr", "dev", "state", *AUTHOR)
+    return _sheet("neighbours", columns, rows, unknown="neighbors" in tables.unknown)
+
+
+def fdb(tables: Tables) -> Sheet:
+    """Return the forwarding database of a place's bridges."""
+    rows = ((f.lladdr, f.dev, _text(f.master), _text(f.dst), f.state, *_author(f.origin)) for f in tables.fdb)
+    columns = ("lladdr", "dev", "master", "dst", "state", *AUTHOR)
+    return _sheet("fdb", columns, rows, unknown="fdb" in tables.unknown)
+
+
+def rules(tables: Tables) -> Sheet:
+    """Return the iptables rules of a place.
+
+    Shape: chain by chain, numbered from 1 as `iptables -L --line-numbers` does; an empty chain has no row.
+    """
+    rows = (
+        (c.table, c.name, _text(c.policy), number, rule_text(rule), *_author(rule.origin))
+        for c in tables.chains
+        for number, rule in enumerate(c.rules, 1)
+    )
+    columns = ("table", "chain", "policy", "number", "rule", *AUTHOR)
+    return _sheet("rules", columns, rows, unknown="chains" in tables.unknown)
+
+
+def addresses(tables: Tables) -> Sheet:
+    """Return the addresses of a place."""
+    rows = ((str(a.interface), a.dev, *_author(a.origin)) for a in tables.addresses)
+    return _sheet("addresses", ("interface", "dev", *AUTHOR), rows, unknown="addresses" in tables.unknown)
+
+
+def links(tables: Tables) -> Sheet:
+    """Return the devices of a place."""
+    rows = (
+        (k.name, k.kind, k.mac, k.mtu, k.up, _text(k.master), " ".join(k.peer or ()), *_author(k.origin))
+        for k in tables.links
+    )
+    columns = ("name", "kind", "mac", "mtu", "up", "master", "peer", *AUTHOR)
+    return _sheet("links", columns, rows, unknown="fixed_links" in tables.unknown)
+
+
+def place_sheets(tables: Tables) -> tuple[Sheet, ...]:
+    """Return every table of a Linux place that has a row or is unknown."""
+    found: tuple[Callable[[Tables], Sheet], ...] = (addresses, routes, rules, neighbours, fdb, links)
+    return tuple(sheet for make in found if (sheet := make(tables)).rows)
+
+
+# --- the VPC and the cluster --------------------------------------------------------------------------------------
+
+
+def vpc_routes(network: Network) -> Sheet:
+    """Return the entries of every VPC route table, with the ECS that a next hop is."""
+    columns = ("route table", "dst", "next hop type", "next hop", "place", "kind", "status", *AUTHOR)
+    rows = ((t.id, *_entry(network, e), *_author(e.origin)) for t in network.vpc.route_tables for e in t.entries)
+    return _sheet("VPC routes", columns, rows, unknown="route_tables" in network.vpc.unknown)
+
+
+def _entry(network: Network, entry: RouteEntry) -> Row:
+    hop = (entry.next_hop_type, entry.next_hop_id, next_hop_name(network, entry))
+    return (str(entry.dst), *hop, entry.kind, entry.status)
+
+
+def _eni(eni: Eni) -> Row:
+    return (str(eni.address), eni.place, eni.instance_id, eni.mac, eni.security_group, *_author(eni.origin))
+
+
+def vpc_sheets(network: Network) -> tuple[Sheet, ...]:
+    """Return every table of the VPC that has a row or is unknown."""
+    vpc = network.vpc
+    enis = map(_eni, vpc.enis.values())
+    inbound = ((g.id, str(r.source), r.policy, *_author(r.origin)) for g in vpc.security_groups for r in g.inbound)
+    snat = ((str(s.source), str(s.eip), *_author(s.origin)) for s in vpc.snat)
+    found = (
+        vpc_routes(network),
+        _sheet("ENIs", ("address", "place", "instance", "mac", "security group", *AUTHOR), enis),
+        _sheet("security group rules", ("group", "source", "policy", *AUTHOR), inbound),
+        _sheet("SNAT entries", ("source", "eip", *AUTHOR), snat),
+    )
+    return tuple(sheet for sheet in found if sheet.rows)
+
+
+def nodes(network: Network, most: int | None = None) -> Sheet:
+    """Return the nodes and the other ECS instances; at most `most` of them."""
+    columns = ("name", "kind", "address", "podCIDR", "ready", "instance")
+    return _sheet("nodes", columns, (_node(network, name) for name in network.ecs_places()[:most]))
+
+
+def _node(network: Network, name: str) -> Row:
+    node, ecs = network.nodes.get(name), network.ecs.get(name)
+    untold = UNKNOWN if network.plan is None else ""
+    cidr = node.pod_cidr if node else None
+    address = network.node_ip(name)
+    known = (str(address or untold), str(cidr or (untold if node else "")), node.ready if node else "")
+    return (name, "node" if node else "ecs", *known, ecs.instance_id if ecs else "")
+
+
+def pods(network: Network, most: int | None = None) -> Sheet:
+    """Return the pods, with node, address and the host end of their veth pair; at most `most` of them."""
+    columns = ("namespace", "name", "node", "ip", "phase", "veth")
+    return _sheet("pods", columns, (_pod(network, place) for place in list(network.pods)[:most]))
+
+
+def _pod(network: Network, place: str) -> Row:
+    pod, port = network.pods[place], network.port(place)
+    tables = network.written.get(pod.node or "")
+    veth = tables.lan.veth(port).name if port and tables and tables.lan else ""
+    untold = UNKNOWN if network.plan is None and pod.phase != "Pending" else ""
+    return (pod.namespace, pod.name, pod.node or "", str(network.pod_ip(place) or untold), pod.phase, veth)
+
+
+def levels(allocation: Any) -> Sheet:
+    """Return how full each level of an allocation is: any object with `levels` of name, extent and fill."""
+    rows = (
+        (level.name, str(level.extent), level.fill.used, level.fill.usable, level.fill.percent)
+        for level in allocation.levels
+    )
+    return _sheet("levels", ("level", "range", "used", "usable", "percent"), rows)
+
+
+# --- journeys and events ------------------------------------------------------------------------------------------
+
+
+def steps(trace: Trace) -> Sheet:
+    """Return every lookup of a journey, there and back.
+
+    Shape: hops count from 1 over both directions; `change` has one "field before -> after" for each header field.
+    """
+    columns = ("hop", "way", "place", "table", "decided by", "runner-up", "change", "outcome", "command")
+    ways = [*("there" for _ in trace.request), *("back" for _ in trace.reply)]
+    rows = (
+        (number, way, hop.place, *step_cells(step), hop.disposition.value, step.command)
+        for number, (hop, way) in enumerate(zip(trace.hops, ways), 1)
+        for step in hop.steps
+    )
+    return _sheet("steps", columns, rows)
+
+
+def step_cells(step: Step) -> tuple[str, str, str, str]:
+    """Return a lookup as (table, deciding row, runner-up, header change)."""
+    decided = row_text(step.row) if step.row is not None else visible(step.says)
+    return step.kind, decided, row_text(step.runner_up), change_text(step)
+
+
+def change_text(step: Step) -> str:
+    """Return what a lookup changed in the headers, such as "ttl 64 → 63"."""
+    return ", ".join(f"{name} {before or '-'} → {after or '-'}" for name, before, after in step.changes)
+
+
+def hop_steps(hop: Hop) -> Sheet:
+    """Return every lookup of one hop."""
+    columns = ("table", "decided by", "runner-up", "change", "command")
+    return _sheet("lookups", columns, ((*step_cells(step), step.command) for step in hop.steps))
+
+
+def events(timeline: Iterable[Event]) -> Sheet:
+    """Return what happened, event by event."""
+    columns = ("number", "stage", "component", "action", "places", "wrote", "removed", "artefact")
+    return _sheet("events", columns, map(_event, timeline))
+
+
+def _event(event: Event) -> Row:
+    changed = (placed_rows(event.wrote), placed_rows(event.removed), event.artefact.path if event.artefact else "")
+    return (event.number, event.stage, event.component, event.action, ", ".join(event.places), *changed)
+
+
+def placed_rows(pairs: Iterable[tuple[str, object]]) -> str:
+    """Return rows with their places, one after the other."""
+    return "; ".join(f"{place}: {row_text(row)}" for place, row in pairs)
+
+
+def tables_at(network: Network, place: str) -> tuple[Sheet, ...]:
+    """Return every table of a place of a network: a pod, an ECS or the VPC.
+
+    Raises: UnknownPlaceError if there is none.
+    """
+    found = network.place(place)
+    return vpc_sheets(network) if found == VPC else place_sheets(network.tables(found))

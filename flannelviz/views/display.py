@@ -1,0 +1,114 @@
+"""How values show themselves in a notebook and in a terminal: formatters for IPython. The values know nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flannelviz.network import Event, Network
+from flannelviz.packet import Hop, Trace
+from flannelviz.tables import Tables, VpcTables
+from flannelviz.views import html, sheets
+from flannelviz.views.rowtext import row_text
+from flannelviz.views.scene import journey_says
+from flannelviz.views.sheets import Sheet
+from flannelviz.views.text import hop_says, trace_text
+from flannelviz.views.theme import visible
+from flannelviz.views.tooltext import columns, kubectl_nodes
+
+MOST_LINES = 40
+
+
+def register(shell: Any = None) -> bool:
+    """Teach IPython how to show the values; return whether there was an IPython to teach.
+
+    `shell` is an InteractiveShell; without it, the one that runs this, if any.
+    """
+    shell = shell or _running()
+    if shell is None:
+        return False
+    formatters = shell.display_formatter.formatters
+    for kind, to_html in HTML.items():
+        formatters["text/html"].for_type(kind, to_html)
+        formatters["text/plain"].for_type(kind, _plainly)
+    return True
+
+
+def _running() -> Any:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    return get_ipython()
+
+
+def _plainly(value: object, printer: Any, cycle: bool) -> None:
+    printer.text("..." if cycle else describe(value))
+
+
+def describe(value: object) -> str:
+    """Return a value as plain text, for a terminal; what has no words of its own shows its repr."""
+    words = next((TEXT[kind] for kind in type(value).__mro__ if kind in TEXT), None)
+    return words(value) if words else repr(value)
+
+
+def network_text(network: Network) -> str:
+    """Return a network as its size, and its nodes as kubectl shows them."""
+    lines = kubectl_nodes(network).split("\n")
+    rest = [f"+ {len(lines) - MOST_LINES:,} nodes"] if len(lines) > MOST_LINES else []
+    size = f"{len(network.nodes):,} nodes, {len(network.pods):,} pods, {len(network.vpc.routes):,} VPC route entries"
+    return "\n".join([size, *(lines[:MOST_LINES] if network.nodes else []), *rest])
+
+
+def tables_text(tables: Tables) -> str:
+    """Return every table of a Linux place as text, each row with its author."""
+    return "\n\n".join(map(_sheet_text, sheets.place_sheets(tables))) or "no table has a row here"
+
+
+def vpc_text(vpc: VpcTables) -> str:
+    """Return every table of the VPC as text, each row with its author."""
+    return "\n\n".join(map(_sheet_text, sheets.vpc_sheets(Network(vpc=vpc)))) or "the VPC has no tables yet"
+
+
+def _sheet_text(sheet: Sheet) -> str:
+    rows = [sheet.columns, *sheet.rows[:MOST_LINES]]
+    rest = len(sheet.rows) - MOST_LINES
+    return "\n".join([f"{sheet.name}:", columns(rows), *([f"+ {rest:,} rows"] if rest > 0 else [])])
+
+
+def hop_text(hop: Hop) -> str:
+    """Return one hop: the sentence, then its lookups."""
+    alone = Trace(hop.place, "", (hop,), hop.disposition)
+    return f"{hop_says(alone, 1).split(': ', 1)[1]}\n{_sheet_text(sheets.hop_steps(hop))}"
+
+
+def event_text(event: Event) -> str:
+    """Return an event: who did what, and the rows that it wrote and removed."""
+    lines = [f"{event.number}. {event.component} ({event.stage} stage): {event.action}"]
+    lines += [f"  + {place}: {row_text(row)}" for place, row in event.wrote]
+    lines += [f"  - {place}: {row_text(row)}" for place, row in event.removed]
+    lines += [f"  {event.artefact.path}"] if event.artefact else []
+    return "\n".join(visible(line) for line in lines)
+
+
+def journey_text(trace: Trace) -> str:
+    """Return a journey: its end in one sentence, then one line a hop."""
+    return f"{journey_says(trace)}\n{trace_text(trace)}"
+
+
+HTML: dict[type, Callable[[Any], str]] = {
+    Network: html.network_html,
+    Trace: html.trace_html,
+    Hop: html.hop_html,
+    Tables: html.tables_html,
+    VpcTables: html.vpc_html,
+    Event: html.event_html,
+}
+TEXT: dict[type, Callable[[Any], str]] = {
+    Network: network_text,
+    Trace: journey_text,
+    Hop: hop_text,
+    Tables: tables_text,
+    VpcTables: vpc_text,
+    Event: event_text,
+}

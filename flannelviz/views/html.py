@@ -1,0 +1,129 @@
+"""Values as HTML: the picture as an <img>, which untrusted notebooks show too, then plain tables. READS only.
+
+Everything that came from outside is text here: nothing but this module's own tags survives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from flannelviz.network import Event, Network
+from flannelviz.packet import Hop, Trace
+from flannelviz.tables import Tables, VpcTables
+from flannelviz.views import sheets
+from flannelviz.views.rowtext import row_text
+from flannelviz.views.scene import journey_says, scene
+from flannelviz.views.sheets import Sheet
+from flannelviz.views.svg import data_uri, svg
+from flannelviz.views.text import place_name
+from flannelviz.views.theme import visible
+
+MOST_ROWS = 60
+MONO_COLUMNS = {
+    *("dst", "via", "dev", "src", "lladdr", "rule", "interface", "mac", "address", "podCIDR", "ip", "veth", "source"),
+    *("decided by", "runner-up", "change", "command", "wrote", "removed", "artefact", "next hop", "eip", "row"),
+}
+
+
+def text(words: object) -> str:
+    """Return words as HTML text: escaped, nothing in them invisible or turned round."""
+    return escape(visible(str(words)))
+
+
+def sheet_html(sheet: Sheet, caption: str = "", most: int = MOST_ROWS) -> str:
+    """Return a sheet as a table; beyond `most` rows, the last line counts the rest."""
+    heads = "".join(f'<th scope="col" style="text-align:left">{text(column)}</th>' for column in sheet.columns)
+    rows = "".join(_row(sheet.columns, row) for row in sheet.rows[:most])
+    rest = len(sheet.rows) - most
+    if rest > 0:
+        rows += f'<tr><td colspan="{len(sheet.columns)}">+ {rest:,} rows</td></tr>'
+    title = f'<caption style="text-align:left"><b>{text(caption or sheet.name)}</b></caption>'
+    table = f"<table>{title}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>'
+
+
+def _row(columns: Iterable[str], row: Iterable[object]) -> str:
+    return f"<tr>{''.join(_cell(column, value) for column, value in zip(columns, row))}</tr>"
+
+
+def _cell(column: str, value: object) -> str:
+    words = "" if value is None else text(value)
+    inner = f"<code>{words}</code>" if words and column in MONO_COLUMNS else words
+    return f'<td style="text-align:left" dir="auto">{inner}</td>'
+
+
+def picture_html(picture: str, alt: str) -> str:
+    """Return SVG text as an image that scrolls where it does not fit."""
+    return (
+        '<div style="overflow-x:auto">'
+        f'<img src="{data_uri(picture)}" alt="{text(alt)}" style="width:100%;max-width:1300px;min-width:720px"></div>'
+    )
+
+
+def network_html(network: Network) -> str:
+    """Return a network as its picture, its nodes, its pods and its VPC route table."""
+    drawn = scene(network)
+    parts = [sheets.nodes(network, MOST_ROWS), sheets.pods(network, MOST_ROWS), sheets.vpc_routes(network)]
+    tables = "".join(sheet_html(sheet) for sheet in parts if sheet.rows)
+    return picture_html(svg(drawn), drawn.says) + tables
+
+
+def trace_html(trace: Trace, network: Network | None = None) -> str:
+    """Return a journey: its picture where the network is given, its end in words, then every hop as a table."""
+    picture = ""
+    if network is not None:
+        drawn = scene(network, trace=trace)
+        picture = picture_html(svg(drawn), drawn.says)
+    hops = "".join(_numbered(trace, number, hop) for number, hop in enumerate(trace.hops, 1))
+    return f"{picture}<p><b>{text(journey_says(trace))}</b></p>{hops}"
+
+
+def _numbered(trace: Trace, number: int, hop: Hop) -> str:
+    way = "" if number <= len(trace.request) else ", on the way back"
+    return hop_html(hop, f"hop {number} of {len(trace.hops)}{way}: ")
+
+
+def hop_html(hop: Hop, before: str = "") -> str:
+    """Return one hop as a table: which table was read, the row that decided, its runner-up, the change, the command."""
+    came = f" from {hop.in_dev}" if hop.in_dev else ""
+    goes = f" to {place_name(hop.next_place)}" if hop.next_place else ""
+    return sheet_html(sheets.hop_steps(hop), f"{before}{place_name(hop.place)}, {hop.disposition.value}{came}{goes}")
+
+
+def tables_html(tables: Tables) -> str:
+    """Return every table of a Linux place, each row with its author."""
+    found = "".join(sheet_html(sheet) for sheet in sheets.place_sheets(tables))
+    return found or "<p>no table has a row here</p>"
+
+
+def vpc_html(vpc: VpcTables) -> str:
+    """Return every table of the VPC, each row with its author."""
+    found = "".join(sheet_html(sheet) for sheet in sheets.vpc_sheets(Network(vpc=vpc)))
+    return found or "<p>the VPC has no tables yet</p>"
+
+
+def event_html(event: Event) -> str:
+    """Return an event: what it did, the rows that it wrote and removed, and the artefact an operator would see."""
+    title = f"<p><b>{event.number}. {text(event.component)}</b> {text(event.action)} ({text(event.stage)} stage)</p>"
+    return title + _changes("wrote", event.wrote) + _changes("removed", event.removed) + _artefact(event)
+
+
+def _changes(what: str, pairs: tuple[tuple[str, object], ...]) -> str:
+    rows = tuple((place, row_text(row)) for place, row in pairs)
+    return sheet_html(Sheet(what, ("place", "row"), rows)) if rows else ""
+
+
+def _artefact(event: Event) -> str:
+    if event.artefact is None:
+        return ""
+    return f"<p><code>{text(event.artefact.path)}</code></p><pre>{_lines(event.artefact.text)}</pre>"
+
+
+def _lines(words: str) -> str:
+    return "\n".join(text(line) for line in words.splitlines())
+
+
+def events_html(events: Iterable[Event]) -> str:
+    """Return events as a table."""
+    return sheet_html(sheets.events(events))

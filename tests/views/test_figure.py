@@ -1,0 +1,86 @@
+"""matplotlib figures: the same scene, the same colours, the same bytes each time, and no global state."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from flannelviz.network import Event, Network
+from flannelviz.packet import Trace
+from flannelviz.views.figure import capacity_figure, figure, figure_svg
+from flannelviz.views.scene import scene
+
+
+def words(found) -> set[str]:
+    return {text.get_text() for axes in found.axes for text in axes.texts}
+
+
+def test_figure_shows_what_the_scene_holds(network: Network, trace: Trace):
+    drawn = scene(network, trace=trace)
+    found = figure(drawn)
+    labels = {word for box in drawn.boxes if box.kind != "vpc" for word in (box.label, box.sublabel)}
+    assert labels | {row.text for row in drawn.rows} <= words(found)
+    assert {"1", "5", "6 back", "10 back"} <= words(found)
+
+
+def test_figure_of_one_hop_shows_the_way_so_far(network: Network, trace: Trace):
+    shown = words(figure(scene(network, trace=trace), hop=3))
+    assert "3" in shown and "4" not in shown
+    with pytest.raises(IndexError, match="hop 11"):
+        figure(scene(network, trace=trace), hop=11)
+
+
+def test_loss_and_event_are_marked(network: Network, lost: Trace, event: Event):
+    assert "× no route" in words(figure(scene(network, trace=lost), theme="dark"))
+    assert figure(scene(network, event=event)).axes
+
+
+def test_same_bytes_each_time(network: Network, trace: Trace):
+    drawn = scene(network, trace=trace)
+    assert figure_svg(figure(drawn)) == figure_svg(figure(drawn))
+
+
+def test_a_dollar_sign_is_no_mathematics(network: Network):
+    drawn = scene(network)
+    named = replace(drawn, boxes=tuple(replace(box, label="$x^$") for box in drawn.boxes))
+    assert "$x^$" in figure_svg(figure(named))
+
+
+def test_capacity_tells_in_words_how_full_each_level_is():
+    class Fill(SimpleNamespace):
+        def __str__(self) -> str:
+            return self.words
+
+    full, unknown = Fill(percent=100.0, words="512 of 512 (100 %)"), Fill(percent=None, words="? of ?")
+    levels = [
+        SimpleNamespace(name="podCIDRs", extent="172.16.0.0/16", fill=full),
+        SimpleNamespace(name="ECS", extent="?", fill=unknown),
+    ]
+    assert words(capacity_figure(SimpleNamespace(levels=levels))) == {
+        "podCIDRs  172.16.0.0/16",
+        "512 of 512 (100 %)",
+        "ECS  ?",
+        "? of ?",
+    }
+
+
+@pytest.mark.parametrize("module", ["svg", "scene", "text", "html", "frames", "figure", "display"])
+def test_importing_a_view_needs_the_standard_library_only(module: str):
+    heavy = ("matplotlib", "networkx", "pandas", "IPython", "numpy")
+    code = f"import sys, flannelviz.views.{module}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_pyplot_is_never_loaded(network: Network):
+    code = (
+        "import sys; from flannelviz.network import Network; from flannelviz.views.scene import scene;"
+        "from flannelviz.views.figure import figure, figure_svg; figure_svg(figure(scene(Network())));"
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -18,6 +18,7 @@ NOT_ROUTED = tuple(
     IPv4Network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
 )
+INTERFACES = "aliyun ecs DescribeNetworkInterfaces --InstanceId {}"
 ROUTES = "aliyun vpc DescribeRouteEntryList --RouteTableId {}"
 
 
@@ -36,7 +37,7 @@ def _from_ecs(visit: Visit, instance: str | None) -> Disposition:
     sender = eni_of(visit.network, instance)
     if sender is not None and sender.source_dest_check and packet.src != sender.address:
         saying = ("source/destination check: {} is not {}'s address", packet.src, sender.instance_id)
-        visit.note("source check", saying, sender, asking=("aliyun ecs DescribeNetworkInterfaces",))
+        visit.note("source check", saying, sender, asking=(INTERFACES, sender.instance_id))
         return Disposition.SOURCE_REJECTED
     if (
         sender is not None
@@ -92,7 +93,8 @@ def _to_next_hop(visit: Visit, entry: RouteEntry, sender: Eni | None) -> Disposi
     else:
         receiver = eni_of(visit.network, entry.next_hop_id)
     if receiver is None:
-        visit.note("eni", ("no ECS is behind {}", entry.next_hop_id or visit.packet.dst), entry)
+        behind = entry.next_hop_id or visit.packet.dst
+        visit.note("eni", ("no ECS is behind {}", behind), entry, asking=("aliyun ecs DescribeNetworkInterfaces",))
         return Disposition.UNDELIVERABLE
     return _admitted(visit, receiver, sender) or _to_ecs(visit, receiver)
 
@@ -147,12 +149,14 @@ def _rule_for(group: SecurityGroup, src: IPv4Address | None) -> SecurityRule | N
 
 
 def _to_ecs(visit: Visit, receiver: Eni) -> Disposition:
+    asking = (INTERFACES, receiver.instance_id)
     link = visit.network.tables(receiver.place).link(ETH0)
     if link is None or not link.up:
-        visit.note("eni", ("{} does not answer: its eth0 is down", receiver.place), receiver)
+        visit.note("eni", ("{} does not answer: its eth0 is down", receiver.place), receiver, asking=asking)
         return Disposition.LINK_DOWN
     framed = replace(visit.packet, src_mac=FABRIC_MAC, dst_mac=receiver.mac)
-    visit.note("eni", ("{} is {}, MAC {}", receiver.instance_id, receiver.place, receiver.mac), receiver, now=framed)
+    saying = ("{} is {}, MAC {}", receiver.instance_id, receiver.place, receiver.mac)
+    visit.note("eni", saying, receiver, now=framed, asking=asking)
     visit.out_dev, visit.next = receiver.instance_id, receiver.place
     return Disposition.FORWARDED
 

@@ -117,7 +117,9 @@ def _not_for_me(visit: Visit, link: Link) -> Disposition:
 def _arrive_at_bridge(visit: Visit, tables: Tables, port: Link) -> Disposition:
     bridge = tables.link(port.master or "")
     if bridge is None or not bridge.up:
-        visit.note("link", ("{} is down: its ports pass nothing", port.master), bridge, asking=("ip link show cni0",))
+        visit.note(
+            "link", ("{} is down: its ports pass nothing", port.master), bridge, asking=("ip link show {}", port.master)
+        )
         return Disposition.LINK_DOWN
     asking = ("bridge fdb show br {} | grep {}", bridge.name, visit.packet.dst_mac)
     if visit.packet.dst_mac == bridge.mac:
@@ -132,7 +134,7 @@ def _bridge_across(visit: Visit, tables: Tables, bridge: Link, in_port: Link) ->
     if out_port is None:
         return Disposition.UNDELIVERABLE
     if out_port.name == in_port.name and not in_port.hairpin:
-        visit.note("link", ("{} has no hairpin mode: not sent back", in_port.name), in_port)
+        visit.note("link", ("{} has no hairpin mode: not sent back", in_port.name), in_port, asking=("bridge -d link",))
         return Disposition.UNDELIVERABLE
     if tables.sysctl(BRIDGE_NF):
         dropped = _filtered(visit, tables, "FORWARD", bridge.name, bridge.name)
@@ -161,7 +163,12 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     assert packet.src is not None, "a packet on the wire has a source"
     own_source = local_address(tables, packet.src)
     if own_source is not None:
-        visit.note("local", ("source {} is an own address, from outside: a martian", packet.src), own_source)
+        visit.note(
+            "local",
+            ("source {} is an own address, from outside: a martian", packet.src),
+            own_source,
+            asking=("ip addr",),
+        )
         return Disposition.SOURCE_REJECTED
     own = local_address(tables, packet.dst)
     if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src):

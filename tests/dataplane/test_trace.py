@@ -206,7 +206,7 @@ def test_every_step_of_a_routed_hop_has_a_row_and_a_command(network: Network) ->
         for step in hop.steps:
             assert step.row is not None, step
             assert getattr(step.row, "origin").component != "unknown", step  # noqa: B009
-            assert step.command or step.kind == "eni", step
+            assert step.command, step
 
 
 def test_what_was_learned_is_returned_and_the_network_is_untouched() -> None:

@@ -1,0 +1,74 @@
+# `make help` lists what can be done here.
+
+PYTHON    ?= python3
+VENV      ?= .venv
+PORT      ?= 8888
+NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
+
+SHELL := /bin/bash
+RUN   := $(VENV)/bin/python
+# Half the tests wait for a kernel or a browser, so two workers pay off on two cores.
+PYTEST := $(RUN) -m pytest -n 2
+NBVAL  := --nbval --nbval-current-env notebooks
+
+# Stamps: what is installed from the lock, and the project itself.
+LOCKED := $(VENV)/installed-lock
+READY  := $(VENV)/installed-project
+
+.DEFAULT_GOAL := help
+.PHONY: help venv lab test lint format types unit golden browser chromium notebooks bench lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) ## create the virtual environment from the lock file
+
+$(LOCKED): requirements.lock tools/venv.sh tools/overrides.json
+	@PYTHON=$(PYTHON) bash tools/venv.sh $(VENV)
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lab: $(READY) ## open JupyterLab on the notebooks (PORT=8888)
+	@exec bash tools/lab.sh $(VENV) $(PORT)
+
+test: lint types $(READY) chromium ## run every check: lint, types, tests, notebooks, browser
+	$(PYTEST) $(NBVAL) tests
+
+lint: $(READY) ## check style and formatting
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: $(READY) ## repair style and formatting
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+types: $(READY) ## check the types of the library
+	$(RUN) -m mypy
+
+unit: $(READY) ## run the tests that need no browser
+	$(PYTEST) -m "not browser" tests
+
+golden: $(READY) ## run the notebooks and compare with their saved outputs
+	$(PYTEST) $(NBVAL)
+
+browser: $(READY) chromium ## run the notebooks in JupyterLab in Chromium
+	$(PYTEST) -m browser tests
+
+chromium:
+	@bash tools/chromium.sh
+
+notebooks: $(READY) ## execute the notebooks and write them, the same bytes each time
+	$(RUN) tools/notebooks.py $(NOTEBOOKS)
+
+bench: $(READY) ## measure against the budgets
+	$(RUN) bench/run.py
+
+lock: ## renew requirements.lock and the pins of binder/
+	@PYTHON=$(PYTHON) bash tools/lock.sh
+
+clean: ## remove the virtual environment and everything that was built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,82 @@
+"""The package as others get it: built into a wheel, installed elsewhere, with and without what views draw with."""
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+from tests.checkout import ROOT, files
+
+TRACE = """
+import flannelviz, sys
+from flannelviz import article, trace
+there_and_back = trace(article(), "a1", "b1")
+print(there_and_back)
+print(flannelviz.__file__)
+assert not any(name.startswith(("ipywidgets", "matplotlib", "pandas")) for name in sys.modules)
+"""
+VIEWS = """
+import importlib, pkgutil
+import flannelviz.views
+modules = [found.name for found in pkgutil.walk_packages(flannelviz.views.__path__, "flannelviz.views.")]
+for name in modules:
+    importlib.import_module(name)
+print(len(modules), flannelviz.views.__file__)
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    build = ["build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(folder)]
+    run(find_uv_bin(), *build, str(ROOT), cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment that holds the wheel and nothing else; it reaches no registry for it."""
+    folder = tmp_path_factory.mktemp("fresh") / "venv"
+    run(find_uv_bin(), "venv", "--python", sys.executable, folder, cwd=folder.parent)
+    python = folder / "bin" / "python"
+    run(find_uv_bin(), "pip", "install", "--offline", "--python", python, wheel, cwd=folder.parent)
+    return python
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    expected = {file.as_posix() for file in files() if file.parts[0] == "flannelviz"}
+    assert expected - set(zipfile.ZipFile(wheel).namelist()) == set()
+
+
+def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"flannelviz"}
+
+
+def test_traces_with_the_standard_library_alone(python: Path, tmp_path: Path) -> None:
+    printed, place = run(python, "-I", "-c", TRACE, cwd=tmp_path).splitlines()
+    assert "accepted, reply accepted" in printed
+    assert Path(place).is_relative_to(python.parents[1])
+
+
+def test_views_load_once_their_packages_are_there(python: Path, tmp_path: Path) -> None:
+    (site,) = (python.parents[1] / "lib").glob("python*/site-packages")
+    # Only the packages of this environment are lent, not its link to the checkout: a .pth file within is not followed.
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    try:
+        count, place = run(python, "-I", "-W", "error", "-c", VIEWS, cwd=tmp_path).split()
+    finally:
+        (site / "lent.pth").unlink()
+    assert int(count) > 0
+    assert Path(place).is_relative_to(site)

@@ -1,0 +1,41 @@
+"""Fixtures of the browser tests: one JupyterLab and one Chromium for all tests of a worker, one page for each test."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+pytest.register_assert_rewrite("tests.browser.lab", "tests.browser.controls")
+
+from tests.browser.lab import CHROMIUM_ARGS, ROOT, LabPage, Server, find_chromium, lab_page, serving  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the notebooks: the committed ones are never run in place."""
+    folder = tmp_path_factory.mktemp("work") / "notebooks"
+    shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(Path(sys.executable), work, tmp_path_factory.mktemp("jupyter")) as server:
+        yield server
+
+
+@pytest.fixture
+def lab(server: Server, chromium: Browser) -> Iterator[LabPage]:
+    with lab_page(chromium, server) as page:
+        yield page

@@ -1,0 +1,124 @@
+// Loaded into the notebook's page: which controls its widgets have, and what the pictures near them show.
+// A control is looked for in what a browser knows (buttons, sliders, lists, fields), not in the project's classes.
+window.flannelvizControls = (() => {
+    const OUTPUT = '.jp-Notebook .jp-OutputArea-output';
+    const CONTROL = 'select, textarea, input, button, [role=slider], [role=tab], .jupyter-widget-Collapse-header';
+    const SHOWN = '.fv-picture, .fv-table, .fv-answer, .fv-message';
+    const CHOICES = '.widget-toggle-buttons';
+    const RADIOS = '.widget-radio, fieldset, [role=radiogroup]';
+    const used = new WeakSet();
+    let found = [];
+
+    const areaOf = element => element.closest('.jp-Cell-outputArea');
+    const visible = element => element.checkVisibility({visibilityProperty: true});
+    const enabled = element => !element.closest(':disabled, [disabled], [aria-disabled=true]');
+
+    function kindOf(element) {
+        if (element.matches('.jupyter-widget-Collapse-header, [role=tab]')) return 'disclosure';
+        if (element.getAttribute('role') === 'slider' || element.type === 'range') return 'slider';
+        if (element.closest(CHOICES)) return 'choices';
+        if (element.matches('[data-fv-motion]')) return 'motion';
+        if (element.matches('button, input[type=button], input[type=submit]')) return buttonKind(element);
+        if (element.matches('select, textarea')) return element.localName;
+        return {radio: 'radios', checkbox: 'checkbox', number: 'number', text: 'text', search: 'text'}[element.type]
+            ?? `unknown input ${element.type}`;
+    }
+
+    // The buttons of a quiz are its answers, or they confirm what was chosen with something else.
+    function buttonKind(element) {
+        const quiz = element.closest('.fv-quiz');
+        if (!quiz) return 'button';
+        return quiz.querySelector(`select, textarea, input, [role=slider], ${CHOICES}`) ? 'confirm' : 'choices';
+    }
+
+    // Radio buttons in one group, toggle buttons in one row, the answers of a quiz: one control with several parts.
+    function groupOf(element, kind) {
+        const quiz = element.closest('.fv-quiz');
+        if (kind === 'radios') return [...element.closest(RADIOS).querySelectorAll('input[type=radio]')];
+        if (kind === 'choices') return [...(element.closest(CHOICES) ?? quiz).querySelectorAll('button')];
+        return [element];
+    }
+
+    // Radio buttons and toggles without a name of their own are called by their options.
+    function labelOf(element, parts) {
+        const frame = element.closest('.widget-inline-hbox, .widget-radio');
+        const label = frame?.querySelector('.widget-label') ?? element.labels?.[0];
+        const own = element.matches('button, .jupyter-widget-Collapse-header, [role=tab]') ? element.textContent : '';
+        const options = parts.map(optionOf).join(', ');
+        const names = parts.length > 1
+            ? [label?.textContent, options]
+            : [element.getAttribute('aria-label'), own, label?.textContent];
+        return (names.find(name => name?.trim()) ?? element.title ?? '').trim();
+    }
+
+    const optionOf = part => (part.textContent || part.labels?.[0]?.textContent || '').trim();
+
+    function range(element) {
+        const number = text => (text === '' || text == null ? null : Number(text));
+        const read = (attribute, property) => number(element.getAttribute(attribute) ?? element[property]);
+        return {now: read('aria-valuenow', 'value'), min: read('aria-valuemin', 'min'), max: read('aria-valuemax', 'max')};
+    }
+
+    const chosen = part => part.checked || part.matches('.mod-active, [aria-pressed=true], [aria-checked=true]');
+
+    function canMove(kind, parts) {
+        const usable = parts.filter(part => visible(part) && enabled(part));
+        const [first] = usable;
+        if (!first) return false;
+        if (kind === 'slider') return range(first).max > range(first).min;
+        if (kind === 'select') return first.multiple || [...first.options].filter(option => !option.disabled).length > 1;
+        if (kind === 'radios' || kind === 'choices') return usable.some(part => !chosen(part));
+        return true;
+    }
+
+    function list() {
+        const seen = new Set();
+        found = [];
+        for (const output of document.querySelectorAll(OUTPUT)) {
+            for (const element of output.querySelectorAll(CONTROL)) {
+                if (seen.has(element)) continue;
+                const kind = kindOf(element);
+                const parts = groupOf(element, kind);
+                parts.forEach(part => seen.add(part));
+                found.push({element, kind, parts});
+            }
+        }
+        const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')];
+        return found.map(({element, kind, parts}) => ({
+            cell: cells.indexOf(element.closest('.jp-Cell')),
+            kind,
+            label: labelOf(element, parts),
+            movable: canMove(kind, parts),
+            quiz: element.closest('.fv-quiz') !== null,
+        }));
+    }
+
+    // The part to use next: one that is not chosen now and was not used the last time.
+    function nextPart(index) {
+        const usable = found[index].parts.filter(part => visible(part) && enabled(part));
+        const part = usable.find(part => !chosen(part) && !used.has(part)) ?? usable.find(part => !chosen(part)) ?? usable[0];
+        usable.forEach(part => used.delete(part));
+        used.add(part);
+        return part;
+    }
+
+    function nextOption(select) {
+        const options = [...select.options].map((option, index) => ({index, disabled: option.disabled}));
+        const order = [...options.slice(select.selectedIndex + 1), ...options.slice(0, select.selectedIndex + 1)];
+        return order.find(option => !option.disabled).index;
+    }
+
+    const quizButtons = element =>
+        [...element.closest('.fv-quiz').querySelectorAll('button')].filter(part => visible(part) && enabled(part));
+
+    // What the pictures, tables, answers and messages of an output area show, without the controls inside them.
+    function shown(element) {
+        return [...areaOf(element).querySelectorAll(SHOWN)].map(part => {
+            const copy = part.cloneNode(true);
+            copy.querySelectorAll(CONTROL).forEach(control => control.remove());
+            return `${visible(part) ? 'shown' : 'hidden'} ${copy.outerHTML}`;
+        }).join('\n');
+    }
+
+    return {list, nextPart, nextOption, quizButtons, range, shown, areaOf};
+})();

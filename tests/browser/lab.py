@@ -1,0 +1,244 @@
+"""A real JupyterLab server, and one notebook in it as a browser shows it."""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Locator, Page
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "build" / "shots"
+CHROMIUM_ARGS = [
+    "--no-sandbox",  # the tests may run as root; they load nothing but pages from this machine
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+VIEWPORT = {"width": 1280, "height": 900}
+TALLEST = 16_000  # pixels; Chromium paints no larger picture
+FOOTER = 80  # pixels below the last cell
+STARTUP = 60  # seconds until the server answers, on a busy machine
+# What JupyterLab itself writes to the console as an error, each with its reason. Keep it short.
+ALLOWED_CONSOLE: tuple[str, ...] = ()
+# JupyterLab asks every kernel for its widgets; one that has not imported ipywidgets says on stderr that it has none.
+NO_WIDGETS_YET = re.compile(r"stderr: .*No such comm|stderr: Traceback.*comm_open", re.DOTALL)
+
+NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
+KERNEL_IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+# JupyterLab draws a widget into an empty panel, some time after its cell has run.
+WIDGETS_DRAWN = """() => !document.querySelector('.jp-Notebook .jp-OutputArea-output.lm-Panel:empty')
+    && !/Loading widget/.test(document.querySelector('.jp-Notebook').textContent)"""
+# An exception in a widget's callback reaches no cell: only the kernel's message stream tells.
+LISTEN_TO_KERNEL = """() => {
+    window.kernelErrors = [];
+    window.jupyterapp.shell.currentWidget.sessionContext.iopubMessage.connect((_, {header, content}) => {
+        if (header.msg_type === 'error')
+            window.kernelErrors.push(`${content.ename}: ${content.evalue}`);
+        if (header.msg_type === 'stream' && content.name === 'stderr')
+            window.kernelErrors.push(`stderr: ${content.text.slice(0, 300)}`);
+    });
+}"""
+
+
+def find_chromium() -> str:
+    """Return the path of the browser; that there is none is a failure, never a skipped test."""
+    for name in (os.environ.get("FV_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"):
+        if name and (path := shutil.which(name)):
+            return path
+    raise RuntimeError("no Chromium here; install it (apt-get install chromium) or set FV_CHROMIUM")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where JupyterLab listens."""
+
+    url: str
+    token: str
+
+
+@contextmanager
+def serving(python: Path, folder: Path, scratch: Path) -> Iterator[Server]:
+    """Run the JupyterLab of `python` on `folder`; everything it writes about itself goes to `scratch`."""
+    server = Server(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16))
+    log = scratch / "lab.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            lab_command(python, folder, server),
+            env=lab_environment(python, scratch),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until_up(server, process, log)
+        yield server
+    finally:
+        stop(process)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def lab_command(python: Path, folder: Path, server: Server) -> list[str]:
+    return [
+        *(str(python), "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
+        *("--ip=127.0.0.1", f"--port={server.url.rpartition(':')[2]}", "--ServerApp.port_retries=0"),
+        *(f"--IdentityProvider.token={server.token}", f"--ServerApp.root_dir={folder}"),
+    ]
+
+
+def lab_environment(python: Path, scratch: Path) -> dict[str, str]:
+    """Return an environment in which nothing of the user's own Jupyter set-up plays a part."""
+    settings = scratch / "settings"
+    news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text(NEWS)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTEST"))}
+    return inherited | {
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+        "IPYTHONDIR": str(scratch / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(scratch / "config"),
+        "JUPYTER_DATA_DIR": str(scratch / "data"),
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(scratch / "workspaces"),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+    }
+
+
+def wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTUP
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{server.url}/api/status?token={server.token}", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not come up:\n{log.read_text()[-3000:]}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)  # the server shuts its kernels down too
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def lab_page(browser: Browser, server: Server) -> Iterator["LabPage"]:
+    """Yield an empty page in a browser profile of its own; its kernel ends with it."""
+    context = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
+    page = LabPage(context.new_page(), server)
+    try:
+        yield page
+    finally:
+        page.shut_kernel_down()
+        context.close()
+
+
+class LabPage:
+    """One notebook in JupyterLab, and everything that went wrong on its page."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        self.page = page
+        self.server = server
+        self.problems: list[str] = []
+        page.on("console", lambda message: message.type == "error" and self._note(f"console: {message.text}"))
+        page.on("pageerror", lambda error: self._note(f"page: {error}"))
+        page.on("request", lambda request: self._check_address(request.url))
+
+    def _note(self, problem: str) -> None:
+        if not any(allowed in problem for allowed in ALLOWED_CONSOLE):
+            self.problems.append(problem)
+
+    def _check_address(self, url: str) -> None:
+        own = (self.server.url, self.server.url.replace("http", "ws", 1))
+        if re.match(r"(https?|wss?):", url) and not url.startswith(own):
+            self._note(f"a request leaves the machine: {url}")
+
+    def open(self, path: str) -> None:
+        """Open the notebook at `path` in the full JupyterLab, as a launch address does, and wait for its kernel."""
+        self.page.goto(f"{self.server.url}/lab/tree/{path}?reset&token={self.server.token}")
+        self.page.wait_for_function(KERNEL_IDLE, timeout=60_000)
+        self.page.evaluate(LISTEN_TO_KERNEL)
+
+    def run_all(self) -> bool:
+        """Run every cell; return whether all of them ran without an error."""
+        ran = self.command("notebook:run-all-cells")
+        self.wait_for_kernel()
+        self.page.wait_for_function(WIDGETS_DRAWN)
+        return bool(ran)
+
+    def command(self, name: str, **arguments: object) -> object:
+        """Execute a command of JupyterLab and return what its promise resolves to."""
+        script = "([name, args]) => window.jupyterapp.commands.execute(name, args)"
+        return self.page.evaluate(script, [name, arguments])
+
+    def wait_for_kernel(self) -> None:
+        self.page.wait_for_function(KERNEL_IDLE)
+
+    def shut_kernel_down(self) -> None:
+        self.page.evaluate("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown?.()")
+
+    def kernel_errors(self) -> list[str]:
+        """Return what the kernel reported as an error or wrote to stderr since the page was opened."""
+        errors = self.page.evaluate("() => window.kernelErrors")
+        return [error for error in errors if not NO_WIDGETS_YET.match(error)]
+
+    def broken_widgets(self) -> int:
+        """Return how many outputs say that their widget cannot be drawn."""
+        outputs = self.page.locator(".jp-OutputArea")
+        messages = outputs.get_by_text(re.compile("Error displaying widget|Loading widget"))
+        return messages.count() + outputs.locator(".jupyter-widgets-error-widget").count()
+
+    def outputs(self) -> Locator:
+        return self.page.locator(".jp-Notebook .jp-Cell-outputArea")
+
+    def check_clean(self) -> None:
+        """Fail if the kernel, a widget, the console or the network has something to complain about."""
+        assert self.kernel_errors() == []
+        assert self.broken_widgets() == 0
+        assert self.problems == []
+
+    def set_theme(self, name: str) -> None:
+        """Change to the theme "JupyterLab Light" or "JupyterLab Dark"."""
+        self.command("apputils:change-theme", theme=name)
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")
+
+    def shoot(self, name: str) -> None:
+        """Save a picture of the whole notebook, in the light and in the dark theme, under build/shots/."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self._fit_window()
+        for theme in ("Light", "Dark"):
+            self.set_theme(f"JupyterLab {theme}")
+            self.page.locator(".jp-NotebookPanel").screenshot(path=SHOTS / f"{name}-{theme.lower()}.png")
+        self.page.set_viewport_size(VIEWPORT)
+
+    def _fit_window(self) -> None:
+        """Make the window as tall as the notebook; cells get their real height only when they come into view."""
+        self.page.set_viewport_size(VIEWPORT | {"height": TALLEST})
+        self.page.wait_for_timeout(200)
+        last_cell = self.page.locator(".jp-Notebook .jp-Cell").last.bounding_box()
+        assert last_cell is not None
+        height = last_cell["y"] + last_cell["height"] + FOOTER
+        self.page.set_viewport_size(VIEWPORT | {"height": min(int(height), TALLEST)})

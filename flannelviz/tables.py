@@ -296,11 +296,22 @@ class Tables:
         return found
 
     def link(self, name: str) -> Link | None:
-        """Return the device of this name, or None."""
+        """Return the device of this name, or None; a veth is made only when it is asked for."""
         by_name: dict[str, Link] | None = self.memo.get("link")
         if by_name is None:
-            by_name = self.memo["link"] = {link.name: link for link in self.links}
-        return by_name.get(name)
+            by_name = self.memo["link"] = {link.name: link for link in self.fixed_links}
+        found = by_name.get(name)
+        if found is None and self.lan is not None:
+            port = self._port_by_veth(self.lan).get(name)
+            if port is not None:
+                found = by_name[name] = self.lan.veth(port)
+        return found
+
+    def _port_by_veth(self, lan: Lan) -> dict[str, Port]:
+        found: dict[str, Port] | None = self.memo.get("port by veth")
+        if found is None:
+            found = self.memo["port by veth"] = {veth_name(port.pod): port for port in lan.ports}
+        return found
 
     def sysctl(self, name: str, default: int = 0) -> int:
         """Return the value of a kernel setting, or `default` where nothing has set it."""

@@ -1,0 +1,179 @@
+"""What the widgets share: a box that knows its picture, says what is wrong beside a control, and survives without it.
+
+Views: they read values and write nothing. A widget owns its controls; what they show is made by functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from html import escape
+from typing import Any, TypeVar
+
+import ipywidgets as widgets
+
+from flannelviz.errors import FlannelvizError
+from flannelviz.views.svg import data_uri
+from flannelviz.views.theme import visible
+from flannelviz.views.widgets.sheet import SHEET
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+P = TypeVar("P", bound="Panel")
+
+
+class Panel(widgets.VBox):
+    """A box of controls with what they show. Whoever cannot run it sees its picture and its table instead.
+
+    `says` is the state in one sentence; `picture` the present SVG, or empty; `twin` the same as HTML tables.
+    """
+
+    def __init__(self, children: Iterable[widgets.Widget]) -> None:
+        self.message = Message()
+        super().__init__([widgets.HTML(SHEET), *children, self.message])
+        self.add_class("fv-widget")
+
+    @property
+    def says(self) -> str:
+        """Return in one sentence what is shown."""
+        return ""
+
+    @property
+    def picture(self) -> str:
+        """Return the present picture as SVG text, or an empty text."""
+        return ""
+
+    @property
+    def twin(self) -> str:
+        """Return what the picture shows as HTML tables."""
+        return ""
+
+    def complain(self, text: str) -> None:
+        """Show what went wrong. A panel with several controls says it beside the one that caused it."""
+        self.message.say(text)
+
+    def as_html(self) -> str:
+        """Return the present state as HTML that needs neither a kernel nor trust."""
+        alt = escape(visible(self.says))
+        image = f'<img src="{data_uri(self.picture)}" alt="{alt}">' if self.picture else f"<p>{alt}</p>"
+        return f"<div>{image}{self.twin}</div>"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {visible(self.says)}>"
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = super()._repr_mimebundle_(**options)
+        return {**shown, "text/plain": repr(self), "text/html": self.as_html()}
+
+    def attempt(self, field: Field, act: Callable[[], None], still: str = "") -> None:
+        """Do `act`; if it fails, say why beside `field`, and what is `still` shown instead."""
+        try:
+            act()
+        except Exception as error:
+            field.message.say(what_went_wrong(error) + (f" \N{EM DASH} {still}" if still else ""))
+
+
+class Message(widgets.HTML):
+    """What is wrong, beside the control that it is about; empty when nothing is."""
+
+    def say(self, text: str) -> None:
+        """Show `text`, and have a screen reader read it."""
+        self.value = f'<p class="fv-message" role="alert">{marked(text)}</p>' if text else ""
+
+    def note(self, text: str) -> None:
+        """Show `text` as something to know, which nobody has to be interrupted for."""
+        self.value = f'<p class="fv-message" data-kind="note" role="status">{marked(text)}</p>' if text else ""
+
+
+class Field(widgets.VBox):
+    """A control, and below it what is wrong with its value."""
+
+    def __init__(self, control: widgets.Widget) -> None:
+        self.control = control
+        self.message = Message()
+        super().__init__([control, self.message])
+        self.add_class("fv-field")
+
+
+def guarded(callback: Callable[..., None]) -> Callable[..., None]:
+    """Return a callback of a Panel that shows whatever goes wrong, since nobody sees an exception raised there."""
+
+    @wraps(callback)
+    def safe(panel: Panel, *arguments: object) -> None:
+        try:
+            callback(panel, *arguments)
+        except Exception as error:
+            panel.complain(what_went_wrong(error))
+
+    return safe
+
+
+def what_went_wrong(error: Exception) -> str:
+    """Return the words of an error: those of our own are meant to be read; any other is named as a surprise."""
+    if isinstance(error, FlannelvizError):
+        return str(error)
+    return f"this should not have happened; {type(error).__name__}: {error}"
+
+
+def marked(text: str) -> str:
+    """Return plain text as HTML: everything escaped, `code` between backticks, a paragraph after an empty line."""
+    parts = escape(visible_lines(text)).split("`")
+    if len(parts) % 2 == 0:  # an odd backtick means itself
+        parts[-2:] = ["`".join(parts[-2:])]
+    coded = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return coded.replace("\n\n", "<br><br>").replace("\n", "<br>")
+
+
+def visible_lines(text: str) -> str:
+    """Return `text` with its line breaks, and nothing else in it that is invisible."""
+    return "\n".join(visible(line) for line in text.splitlines())
+
+
+def plain(text: str) -> str:
+    """Return text for a place that knows no markup, such as the label of a button."""
+    return visible(text.replace("`", ""))
+
+
+def picture_html(picture: str) -> str:
+    """Return an SVG in the frame that keeps it from widening the page."""
+    return f'<div class="fv-picture">{picture}</div>'
+
+
+def table_html(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], current: int | None = None) -> str:
+    """Return a table, every cell escaped; `current` is the number of the row that is in the picture, from 0."""
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(_table_row(row, number == current) for number, row in enumerate(rows))
+    title = f"<caption>{escape(visible(caption))}</caption>" if caption else ""
+    return f'<div class="fv-table"><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _table_row(cells: Sequence[object], current: bool) -> str:
+    mark = ' aria-current="true"' if current else ""
+    return f"<tr{mark}>" + "".join(f"<td>{marked(str(cell))}</td>" for cell in cells) + "</tr>"
+
+
+@contextmanager
+def quietly(control: widgets.Widget, observer: Callable[[Any], None]) -> Iterator[None]:
+    """Let a program change `control` without the consequences that a person's change has."""
+    control.unobserve(observer, names="value")
+    try:
+        yield
+    finally:
+        control.observe(observer, names="value")
+
+
+def controls(*children: widgets.Widget) -> widgets.HBox:
+    """Return controls in one row, or in several where the page is narrow."""
+    row = widgets.HBox(list(children))
+    row.add_class("fv-controls")
+    return row
+
+
+def button(words: str, act: Callable[[widgets.Button], None], tooltip: str = "", main: bool = False) -> widgets.Button:
+    """Return a button that does `act`."""
+    made = widgets.Button(description=words, tooltip=tooltip or words)
+    made.on_click(act)
+    if main:
+        made.add_class("fv-main")
+    return made

@@ -1,0 +1,180 @@
+"""A question that has to be answered before anything is shown, with the misconception behind each wrong answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+
+import ipywidgets as widgets
+
+from flannelviz.errors import FlannelvizError
+from flannelviz.views.widgets.panel import Panel, button, controls, guarded, marked, plain
+
+Choices = Mapping[object, str] | Iterable[tuple[object, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer that somebody may give, and what is to be said about it."""
+
+    value: object
+    why: str
+
+    @property
+    def label(self) -> str:
+        """Return the answer as it stands beside its button."""
+        return plain(str(self.value))
+
+
+class Predict(Panel):
+    """A question: the learner commits to an answer, and only then learns whether it is right, and why.
+
+    `choices` pairs each answer with its text: for the `right` one the reason, for any other the misconception behind
+    it. With `accept`, the answer is typed instead, `accept` parses it, and values are compared, not texts; `choices`
+    then holds the foreseen answers, `otherwise` says something about all others. `reveal` is shown after the verdict:
+    text, anything with `_repr_html_`, a widget, or a function that returns one of these.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        choices: Choices,
+        *,
+        right: object,
+        reveal: object = None,
+        accept: Callable[[str], object] | None = None,
+        otherwise: str = "",
+    ) -> None:
+        self.question, self.reveal, self.accept, self.otherwise = question, reveal, accept, otherwise
+        self.choices = tuple(_choice(value, why, accept) for value, why in _pairs(choices))
+        self.right = _among(self.choices, _parsed(right, accept))
+        self.committed = False
+        self.answer: object = None
+        self.control = self._radio() if accept is None else self._text()
+        self.commit = button("Commit", self._on_commit, "commit to this answer", main=True)
+        self.again = button("Try again", self._on_again, "hide the answer and choose again")
+        self.screen = widgets.HTML()
+        self.aside = widgets.VBox([])
+        self.control.observe(self._on_change, names="value")
+        super().__init__([self._quiz(), self.aside])
+        self._show()
+
+    @property
+    def correct(self) -> bool | None:
+        """Return whether the answer is right, or None while none is committed."""
+        return self.answer == self.right.value if self.committed else None
+
+    @property
+    def says(self) -> str:
+        """Return the question and where the learner stands."""
+        state = {None: "not answered yet", True: "right", False: "not right"}[self.correct]
+        return f"{self.question} ({state})"
+
+    def as_html(self) -> str:
+        """Return the question for a page without a kernel, with the answer folded away."""
+        listed = "".join(f"<li>{escape(c.label)}</li>" for c in self.choices) if self.accept is None else ""
+        reason = f"<p><b>{escape(self.right.label)}</b>. {marked(self.right.why)}</p>"
+        answer = f"<details><summary>Answer (decide first)</summary>{reason}</details>"
+        return f"<div><p><b>{marked(self.question)}</b></p>{f'<ul>{listed}</ul>' if listed else ''}{answer}</div>"
+
+    def _radio(self) -> widgets.RadioButtons:
+        options = [(choice.label, number) for number, choice in enumerate(self.choices)]
+        return widgets.RadioButtons(options=options, value=None, layout={"width": "100%"})
+
+    def _text(self) -> widgets.Text:
+        return widgets.Text(placeholder="your answer", description="answer", layout={"width": "min(100%, 24em)"})
+
+    def _quiz(self) -> widgets.VBox:
+        asked = widgets.HTML(f'<div class="fv-question">{marked(self.question)}</div>')
+        box = widgets.VBox([asked, self.control, controls(self.commit, self.again), self.screen])
+        box.add_class("fv-quiz")
+        return box
+
+    def _on_change(self, _change: object) -> None:
+        self.message.say("")
+        self.commit.disabled = not self._chosen()
+
+    def _chosen(self) -> bool:
+        return self.control.value is not None and self.control.value != ""
+
+    @guarded
+    def _on_commit(self, _button: object) -> None:
+        answer = self._given()
+        revealed = self.reveal() if callable(self.reveal) else self.reveal
+        self.answer, self.committed = answer, True
+        self._show(revealed)
+        self.again.focus()
+
+    def _given(self) -> object:
+        """Return the answer as a value.
+
+        Raises: what `accept` raises if it cannot read the text.
+        """
+        if self.accept is None:
+            return self.choices[self.control.value].value
+        try:
+            return self.accept(self.control.value.strip())
+        except FlannelvizError:
+            raise
+        except ValueError as error:
+            raise UnreadableError(f"{self.control.value!r} cannot be read as an answer: {error}") from None
+
+    @guarded
+    def _on_again(self, _button: object) -> None:
+        self.answer, self.committed = None, False
+        self._show()
+        self.commit.focus()
+
+    def _show(self, revealed: object = None) -> None:
+        widget = revealed if isinstance(revealed, widgets.Widget) else None
+        self.message.say("")
+        self.screen.value = self._verdict(None if widget else revealed) if self.committed else ""
+        self.aside.children = (widget,) if widget else ()
+        self.control.disabled = self.committed
+        self.commit.disabled = self.committed or not self._chosen()
+        self.again.layout.display = "" if self.committed else "none"
+
+    def _verdict(self, revealed: object) -> str:
+        reason = f"<p>{marked(self.right.why)}</p>"
+        if self.correct:
+            lines: tuple[str, ...] = ('<p class="fv-verdict">\N{CHECK MARK} Right.</p>', reason)
+        else:
+            known = next((choice.why for choice in self.choices if choice.value == self.answer), self.otherwise)
+            misconception = f"<p>{marked(known)}</p>" if known else ""
+            answer = f"<p><b>It is: {marked(str(self.right.value))}</b></p>"
+            lines = ('<p class="fv-verdict">\N{MULTIPLICATION X} Not right.</p>', misconception, answer, reason)
+        state = "yes" if self.correct else "no"
+        return f'<div class="fv-answer" role="alert" data-correct="{state}">{"".join(lines)}{_as_html(revealed)}</div>'
+
+
+class UnreadableError(FlannelvizError, ValueError):
+    """What was typed is no answer of the kind that was asked for."""
+
+
+def _pairs(choices: Choices) -> Iterable[tuple[object, str]]:
+    return choices.items() if isinstance(choices, Mapping) else choices
+
+
+def _parsed(value: object, accept: Callable[[str], object] | None) -> object:
+    return accept(value) if accept is not None and isinstance(value, str) else value
+
+
+def _choice(value: object, why: str, accept: Callable[[str], object] | None) -> Choice:
+    return Choice(_parsed(value, accept), why)
+
+
+def _among(choices: tuple[Choice, ...], right: object) -> Choice:
+    found = next((choice for choice in choices if choice.value == right), None)
+    if found is None:
+        names = ", ".join(choice.label for choice in choices) or "none"
+        raise ValueError(f"the right answer {right!s} has no text; give its reason beside the other choices ({names})")
+    return found
+
+
+def _as_html(shown: object) -> str:
+    """Return what a question reveals: text is escaped, what can draw itself does."""
+    if shown is None:
+        return ""
+    draw = getattr(shown, "_repr_html_", None)
+    return str(draw()) if draw is not None else f"<p>{marked(str(shown))}</p>"

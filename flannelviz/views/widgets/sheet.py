@@ -1,0 +1,89 @@
+"""The style sheet of the widgets: one scoped sheet, in the colours of the drawings, for both themes of JupyterLab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flannelviz.views.theme import DARK, LIGHT, MONO
+
+
+def _variables(palette: Mapping[str, str]) -> str:
+    return "".join(f"--fv-{role}:{colour};" for role, colour in palette.items())
+
+
+_PLACE = (
+    f".fv-widget{{{_variables(LIGHT)}color:var(--fv-ink);max-width:72rem;overflow:visible;padding:2px}}"
+    f'[data-jp-theme-light="false"] .fv-widget{{{_variables(DARK)}}}'
+    ".fv-widget .widget-html,.fv-widget .widget-html-content{height:auto;max-width:100%}"
+    ".fv-widget .widget-html-content{line-height:1.45;font-size:14px;width:100%}"
+    ".fv-widget .widget-vbox,.fv-widget .widget-hbox{overflow:visible}"
+    ".fv-controls{flex-flow:row wrap!important;gap:2px 14px;align-items:flex-start}"
+    ".fv-widget .widget-label{color:var(--fv-ink)}"
+)
+
+_CONTROLS = (
+    ".fv-widget :is(button,input,select,textarea,summary,[tabindex]):focus-visible"
+    "{outline:3px solid var(--fv-cloud-line)!important;outline-offset:2px}"
+    ".fv-widget .jupyter-button{border-radius:5px;border:1px solid var(--fv-line);background:var(--fv-node);"
+    "color:var(--fv-ink);width:auto;min-width:6em;padding:0 .9em;box-shadow:none}"
+    ".fv-widget .jupyter-button:not(:disabled):hover{background:var(--fv-cloud)}"
+    ".fv-widget .jupyter-button.fv-main{background:var(--fv-cloud-line);color:var(--fv-on-accent);"
+    "border-color:var(--fv-cloud-line);font-weight:600}"
+    ".fv-widget .jupyter-button.fv-main:not(:disabled):hover{background:var(--fv-cloud-line);filter:brightness(1.12)}"
+    ".fv-widget .jupyter-button:disabled{opacity:.5}"
+    ".fv-widget .widget-readout{min-width:2.5em}"
+)
+
+_TEXTS = (
+    ".fv-widget p{margin:.25em 0}"
+    f".fv-widget :is(code,pre){{font-family:{MONO};font-size:12.5px;background:none;color:inherit}}"
+    ".fv-widget code{background:var(--fv-kernel);padding:0 .25em;border-radius:3px;overflow-wrap:anywhere}"
+    ".fv-widget pre{background:var(--fv-kernel);padding:.5em .7em;border-radius:5px;margin:.35em 0;"
+    "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4}"
+    ".fv-widget pre code{background:none;padding:0}"
+    ".fv-message:not(:empty){margin:.3em 0;padding:.35em .7em;border-left:4px solid var(--fv-lost);"
+    "background:var(--fv-node);color:var(--fv-ink);overflow-wrap:anywhere}"
+    ".fv-message[data-kind=note]{border-left-color:var(--fv-line)}"
+    ".fv-picture{overflow-x:auto;margin:.4em 0}"
+    ".fv-picture svg{display:block;height:auto}"
+    ".fv-result{font-weight:600;margin:.3em 0;padding:.4em .7em;border-left:4px solid var(--fv-wrote);"
+    "background:var(--fv-node)}"
+    ".fv-result[data-ok=no]{border-left-color:var(--fv-lost)}"
+)
+
+_TABLES = (
+    ".fv-table{overflow-x:auto;margin:.4em 0}"
+    ".fv-widget .fv-table table{border-collapse:collapse;font-size:13px;width:100%;table-layout:auto;margin:.2em 0}"
+    ".fv-widget .fv-table caption{text-align:left;font-weight:600;padding:.3em 0;caption-side:top;color:var(--fv-ink)}"
+    ".fv-widget .fv-table :is(th,td){text-align:left;vertical-align:top;padding:.25em .6em;"
+    "border-bottom:1px solid var(--fv-line);overflow-wrap:anywhere;color:var(--fv-ink);max-width:34em;"
+    "white-space:normal}"
+    ".fv-widget .fv-table th{font-weight:600;color:var(--fv-muted);overflow-wrap:normal}"
+    ".fv-widget .fv-table tbody tr{background:none}"
+    ".fv-widget .fv-table tr[aria-current]{background:var(--fv-there-tint)}"
+    ".fv-widget summary{cursor:pointer;font-weight:600;padding:.15em 0}"
+)
+
+_COLUMNS = (
+    ".fv-columns{display:flex;flex-wrap:wrap;gap:0 1.5em}"
+    ".fv-columns>div{flex:1 1 22em;min-width:0}"
+    ".fv-note{color:var(--fv-muted)}"
+)
+
+_QUIZ = (
+    ".fv-quiz{border:1px solid var(--fv-line);border-radius:8px;padding:.6em .9em!important;background:var(--fv-node);"
+    "overflow:visible}"
+    ".fv-question{font-size:15px;font-weight:600}"
+    ".fv-quiz .widget-radio{width:100%;height:auto}"
+    ".fv-quiz .widget-radio-box{width:100%;max-width:none;height:auto;margin:0!important;gap:2px}"
+    ".fv-quiz .widget-radio-box label{display:flex;flex-direction:row-reverse;justify-content:flex-end;gap:.6em;"
+    "height:auto;line-height:1.45;padding:.2em 0;white-space:normal;font-size:14px;overflow:visible;"
+    "align-items:baseline}"
+    ".fv-quiz .widget-radio-box label input{margin:0;flex:none;width:auto;line-height:1;position:relative;top:1px}"
+    ".fv-answer{margin-top:.3em;padding:.4em .8em;border-left:4px solid var(--fv-lost);background:var(--fv-bg)}"
+    ".fv-answer[data-correct=yes]{border-left-color:var(--fv-wrote)}"
+    ".fv-verdict{font-weight:700;color:var(--fv-lost)}"
+    ".fv-answer[data-correct=yes] .fv-verdict{color:var(--fv-wrote)}"
+)
+
+SHEET = "<style>" + "\n".join((_PLACE, _CONTROLS, _TEXTS, _TABLES, _COLUMNS, _QUIZ)) + "</style>"

@@ -1,0 +1,145 @@
+"""Send a packet from anywhere to anywhere, and walk with it hop by hop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets as widgets
+
+from flannelviz.errors import UnknownPlaceError
+from flannelviz.model import INTERNET
+from flannelviz.network import Network
+from flannelviz.packet import PING_SIZE, Trace
+from flannelviz.views.scene import journey_says, scene
+from flannelviz.views.svg import svg
+from flannelviz.views.text import short_place
+from flannelviz.views.widgets.cards import hop_card, result_html, trace_table
+from flannelviz.views.widgets.panel import Field, Panel, controls, guarded, picture_html, quietly
+from flannelviz.views.widgets.steps import Steps, dropdown, number_box, text_box
+
+PORTS = {"icmp": 0, "tcp": 80, "udp": 53}  # what is asked for: an echo, a web page, a name
+TYPED = ""  # the choice that stands for whatever is typed beside the list
+MOST_CHOICES = 400  # of one list; whoever is further down is named in the text field
+
+
+class TraceExplorer(Panel):
+    """A packet there and back: choose both ends and the packet, then step from hop to hop.
+
+    `trace` is the data plane's function; `journey` the Trace that is shown.
+    """
+
+    def __init__(
+        self, network: Network, source: str = "", destination: str = "", *, trace: Callable[..., Trace]
+    ) -> None:
+        self.network, self._trace = network, trace
+        self._make_ends(source, destination)
+        self._make_packet()
+        self.steps = Steps("hop", self._on_hop)
+        self.slider = self.steps.slider
+        self.result, self.screen, self.card, self.table = (widgets.HTML() for _ in range(4))
+        ends = controls(self.source_field, self.destination_field, self.address_field)
+        super().__init__([ends, self.packet, self.result, self.steps, self.screen, self.card, self.table])
+        self._send(self._to)
+
+    def _make_ends(self, source: str, destination: str) -> None:
+        places = [*self.network.pods, *self.network.ecs_places()]
+        if not places:
+            raise UnknownPlaceError("this network has no pod and no node, so nobody can send; build it further first")
+        start = self.network.place(source) if source else places[0]
+        self._to = _end(self.network, destination or places[-1])
+        end = self._to if self._to in places else TYPED
+        self.source = dropdown("from", _options(places, start), value=start)
+        further = [*_options(places, end), (INTERNET, INTERNET), ("the address typed", TYPED)]
+        self.destination = dropdown("to", further, value=INTERNET if self._to == INTERNET else end)
+        self.address = text_box("or address", "" if end else self._to, placeholder="172.16.8.2, 8.8.8.8, a name")
+        self.source_field, self.destination_field = Field(self.source), Field(self.destination)
+        self.address_field = Field(self.address)
+        self.source.observe(self._on_source, names="value")
+        self.destination.observe(self._on_destination, names="value")
+        self.address.observe(self._on_address, names="value")
+
+    def _make_packet(self) -> None:
+        self.proto = dropdown("protocol", [("icmp (ping)", "icmp"), ("tcp, port 80", "tcp"), ("udp, port 53", "udp")])
+        self.ttl = number_box("ttl", 64, 1, 255)
+        self.size = number_box("size, bytes", PING_SIZE, 28, 65535)
+        self.packet_field = Field(controls(self.proto, self.ttl, self.size))
+        for control in (self.proto, self.ttl, self.size):
+            control.observe(self._on_packet, names="value")
+        self.packet = widgets.Accordion([self.packet_field], titles=["the packet: protocol, ttl, size"])
+
+    @property
+    def says(self) -> str:
+        """Return the outcome of the journey in one sentence."""
+        return journey_says(self.journey)
+
+    @property
+    def picture(self) -> str:
+        """Return the network with the way up to the present hop lit."""
+        return svg(scene(self.network, trace=self.journey), hop=self.steps.value)
+
+    @property
+    def twin(self) -> str:
+        """Return the journey as a table."""
+        return trace_table(self.journey, self.steps.value)
+
+    def _on_source(self, _change: object) -> None:
+        self._renew(self.source_field, self._to)
+
+    def _on_destination(self, _change: object) -> None:
+        chosen = self.destination.value
+        self._renew(self.destination_field if chosen else self.address_field, chosen)
+
+    def _on_address(self, _change: object) -> None:
+        self._renew(self.address_field, self.address.value.strip())
+
+    def _on_packet(self, _change: object) -> None:
+        self._renew(self.packet_field, self._to)
+
+    @guarded
+    def _on_hop(self, _change: object) -> None:
+        self._draw_hop()
+
+    def _renew(self, field: Field, destination: str) -> None:
+        field.message.say("")
+        self.attempt(field, lambda: self._send(destination), f"the picture still shows {self.says}")
+
+    def _send(self, destination: str) -> None:
+        """Show the journey to `destination`; if there is none, nothing changes."""
+        self.journey = self._traced(destination)
+        self._to = destination
+        self._agree()
+        self.steps.span(1, len(self.journey.hops), 1)
+        self.result.value = result_html(self.journey, self.says)
+        self._draw_hop()
+
+    def _traced(self, destination: str) -> Trace:
+        if not destination:
+            raise UnknownPlaceError("type an address such as 172.16.8.2, or the name of a pod or node")
+        proto = self.proto.value
+        options = {"proto": proto, "dport": PORTS[proto], "ttl": self.ttl.value, "size": self.size.value}
+        return self._trace(self.network, self.source.value, destination, **options)
+
+    def _agree(self) -> None:
+        """Let the controls of the destination say what the picture shows, and take back what was wrong."""
+        listed = any(value == self._to for _, value in self.destination.options)
+        with quietly(self.destination, self._on_destination), quietly(self.address, self._on_address):
+            self.destination.value, self.address.value = (self._to, "") if listed else (TYPED, self._to)
+        for field in (self.source_field, self.destination_field, self.address_field, self.packet_field):
+            field.message.say("")
+
+    def _draw_hop(self) -> None:
+        picture, card, twin = picture_html(self.picture), hop_card(self.journey, self.steps.value), self.twin
+        self.screen.value, self.card.value, self.table.value = picture, card, twin
+
+
+def _options(places: list[str], chosen: str) -> list[tuple[str, str]]:
+    listed = dict.fromkeys([*places[:MOST_CHOICES], *([chosen] if chosen else [])])
+    return [(short_place(place), place) for place in listed]
+
+
+def _end(network: Network, destination: str) -> str:
+    """Return the full name of a destination; what is no name is an address, or wrong."""
+    try:
+        return network.place(destination)
+    except UnknownPlaceError:
+        return destination

@@ -1,0 +1,128 @@
+"""What a notebook needs in one line: the widgets, with the functions that they act through already filled in.
+
+    from flannelviz import article, lab
+    lab.journey(article(), "a1", "b1")
+
+It sees both planes and the views; nothing sees it but notebooks and tests. What draws is imported when it is asked
+for, so that this module costs nothing where there is no ipywidgets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from flannelviz.allocations import allocation
+from flannelviz.controlplane.timeline import Timeline, build
+from flannelviz.dataplane.trace import trace
+from flannelviz.faults import FAULTS, break_network, targets
+from flannelviz.importers.kubectl import read_kubectl
+from flannelviz.network import Network, Stage
+from flannelviz.topologies import plan as make_plan
+
+if TYPE_CHECKING:
+    from flannelviz.views.widgets import (
+        EventStepper,
+        FaultExplorer,
+        PlanExplorer,
+        Predict,
+        TraceExplorer,
+        YourCluster,
+    )
+    from flannelviz.views.widgets.predict import Choices
+
+__all__ = ["events", "example_dump", "faults", "journey", "plan", "predict", "your_cluster"]
+
+
+def predict(
+    question: str,
+    choices: Choices,
+    *,
+    right: object,
+    reveal: object = None,
+    accept: Callable[[str], object] | None = None,
+    otherwise: str = "",
+) -> Predict:
+    """Return a question whose answer shows only after the learner has committed to one. See `Predict`."""
+    from flannelviz.views.widgets import Predict
+
+    return Predict(question, choices, right=right, reveal=reveal, accept=accept, otherwise=otherwise)
+
+
+def journey(network: Network, source: str = "", destination: str = "") -> TraceExplorer:
+    """Return a widget that sends a packet through `network` and walks with it, hop by hop."""
+    from flannelviz.views.widgets import TraceExplorer
+
+    return TraceExplorer(network, source, destination, trace=trace)
+
+
+def events(timeline: Timeline, stage: Stage | None = None) -> EventStepper:
+    """Return a widget that steps through all events of `timeline`, or through those of one stage."""
+    from flannelviz.views.widgets import EventStepper
+
+    return EventStepper(timeline, stage)
+
+
+def plan(nodes: int = 3, pods_per_node: int = 2) -> PlanExplorer:
+    """Return a widget that asks for an address plan and shows what fits."""
+    from flannelviz.views.widgets import PlanExplorer
+
+    return PlanExplorer(plan=make_plan, build=build, allocation=allocation, nodes=nodes, pods_per_node=pods_per_node)
+
+
+def faults(network: Network, source: str = "", destination: str = "", *, fault: str = "") -> FaultExplorer:
+    """Return a widget that breaks a copy of `network` and compares a journey before and after."""
+    from flannelviz.views.widgets import FaultExplorer
+
+    return FaultExplorer(
+        network,
+        source,
+        destination,
+        faults=FAULTS,
+        targets=targets,
+        break_network=break_network,
+        trace=trace,
+        fault=fault,
+    )
+
+
+def your_cluster(example: str | None = None) -> YourCluster:
+    """Return a widget that reads what `kubectl get nodes,pods -A -o json` printed."""
+    from flannelviz.views.widgets import YourCluster
+
+    return YourCluster(read=read_kubectl, allocation=allocation, example=example_dump() if example is None else example)
+
+
+def example_dump() -> str:
+    """Return a dump of a small cluster with two mistakes in it, as kubectl prints one, reduced to what is read."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [*_nodes(), *_pods()]}, indent=1)
+
+
+def _nodes() -> Iterator[dict[str, object]]:
+    for name, address, cidr in (
+        ("node-a", "192.168.0.10", "172.16.0.128/25"),
+        ("node-b", "192.168.0.11", "172.16.8.0/25"),
+        ("node-c", "192.168.0.13", "172.16.8.0/25"),  # the block of node-b
+    ):
+        yield {
+            "kind": "Node",
+            "metadata": {"name": name},
+            "spec": {"podCIDR": cidr},
+            "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+        }
+
+
+def _pods() -> Iterator[dict[str, object]]:
+    for name, node, address in (
+        ("web-1", "node-a", "172.16.0.130"),
+        ("web-2", "node-b", "172.16.8.2"),
+        ("api-1", "node-a", "172.16.9.7"),  # outside of node-a's block
+        ("api-2", "node-b", "172.16.8.3"),
+    ):
+        yield {
+            "kind": "Pod",
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {"nodeName": node},
+            "status": {"phase": "Running", "podIP": address},
+        }

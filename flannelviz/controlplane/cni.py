@@ -12,18 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha512
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Network
 from typing import Any
-from zlib import crc32
 
 from flannelviz.controlplane.failure import Failure
 from flannelviz.controlplane.flanneld import SUBNET_ENV, appending
 from flannelviz.controlplane.host_local import HOST_LOCAL, container_id, held_address, release, reserve, reserve_all
+from flannelviz.controlplane.netns import BRIDGE, IP_FORWARD, KERNEL, kernel_route, pod_tables, random_mac
 from flannelviz.model import derived_mac, interface
 from flannelviz.tables import (
     CNI0,
-    ETH0,
-    LO,
     Address,
     Chain,
     File,
@@ -33,21 +31,16 @@ from flannelviz.tables import (
     Match,
     Origin,
     Port,
-    Route,
     Row,
     Rule,
     Sysctl,
     Tables,
-    veth_name,
 )
 
-FLANNEL_PLUGIN, BRIDGE, KERNEL = "flannel CNI plugin", "bridge", "kernel"
-RUNTIME = "container runtime"
+FLANNEL_PLUGIN = "flannel CNI plugin"
 FLANNEL_STATE = "/var/lib/cni/flannel"
-IP_FORWARD = "net.ipv4.ip_forward"
 ENV_KEYS = ("FLANNEL_NETWORK", "FLANNEL_SUBNET", "FLANNEL_MTU", "FLANNEL_IPMASQ")
 MULTICAST = IPv4Network("224.0.0.0/4")
-DEFAULT = IPv4Network("0.0.0.0/0")
 
 Netconf = Mapping[str, Any]
 
@@ -107,7 +100,7 @@ def bridge_ensured(tables: Tables, node: str, netconf: Netconf) -> Tables:
     Source: containernetworking/plugins plugins/main/bridge/bridge.go v0.6.0, ensureBridge.
     """
     lan = tables.lan or _new_lan(node, netconf)
-    made = () if tables.link(CNI0) else (_cni0(lan, _random_mac(f"{node} {CNI0}")),)
+    made = () if tables.link(CNI0) else (_cni0(lan, random_mac(f"{node} {CNI0}")),)
     return tables if tables.lan and not made else replace(tables, lan=lan, fixed_links=(*tables.fixed_links, *made))
 
 
@@ -119,11 +112,6 @@ def _new_lan(node: str, netconf: Netconf) -> Lan:
 
 def _cni0(lan: Lan, mac: str) -> Link:
     return Link(CNI0, "bridge", mac, lan.mtu, origin=Origin(BRIDGE, "ensures cni0", f"the first pod of {lan.node}"))
-
-
-def _random_mac(name: str) -> str:
-    """Return a stand-in for the MAC that the kernel draws, from `name`, so that it is the same each time."""
-    return "36:" + crc32(name.encode()).to_bytes(5, "big").hex(":")
 
 
 def _lan(tables: Tables) -> Lan:
@@ -202,12 +190,6 @@ def on_link_route(tables: Tables) -> Tables:
 def _route_rows(tables: Tables, lan: Lan) -> tuple[Row, ...]:
     route = kernel_route(lan.subnet, CNI0, lan.gateway)
     return () if route in tables.routes else (route,)
-
-
-def kernel_route(dst: IPv4Network, dev: str, src: IPv4Address) -> Route:
-    """Return the on-link route that follows from address `src` on `dev`."""
-    origin = Origin(KERNEL, "adds the on-link route", f"{dev} has address {interface(src, dst)}")
-    return Route(dst, dev, src=src, proto=KERNEL, scope="link", origin=origin)
 
 
 FORWARDING_ON = Sysctl(IP_FORWARD, 1, Origin(BRIDGE, "enables forwarding", "isGateway in the delegate netconf"))
@@ -299,40 +281,3 @@ def wired(tables: Tables, node: str, pods: Sequence[str], netconf: Netconf) -> T
     for port in ports if netconf["ipMasq"] else ():
         done = pod_masqueraded(done, port.pod)
     return done
-
-
-# --- the pod's side --------------------------------------------------------------------------------------------------
-
-_SANDBOX_ORIGIN = Origin(KERNEL, "makes a network namespace", "the container runtime starts the sandbox container")
-SANDBOX = Tables(
-    fixed_links=(Link(LO, "loopback", mtu=65536, origin=_SANDBOX_ORIGIN),),
-    addresses=(Address(IPv4Interface("127.0.0.1/8"), LO, _SANDBOX_ORIGIN),),
-    sysctls=(Sysctl(IP_FORWARD, 0, _SANDBOX_ORIGIN),),
-)
-
-
-def pod_tables(lan: Lan, port: Port) -> Tables:
-    """Return what a pod's network namespace holds: lo, and what `bridge` has made of eth0 so far.
-
-    Shape: without an address, links alone; with one, three routes (two where isDefaultGateway is not set).
-    """
-    origin = Origin(BRIDGE, f"ADD {port.pod}", f"pod {port.pod} runs on {lan.node}")
-    address = None if port.ip is None else IPv4Address(port.ip)
-    mac = derived_mac(address) if address else _random_mac(f"{port.pod} {ETH0}")
-    eth0 = Link(ETH0, "veth", mac, lan.mtu, peer=(lan.node, veth_name(port.pod)), origin=origin)
-    links = (*SANDBOX.fixed_links, eth0)
-    if address is None:
-        return replace(SANDBOX, fixed_links=links)
-    addresses = (*SANDBOX.addresses, Address(interface(address, lan.subnet), ETH0, origin))
-    return replace(SANDBOX, fixed_links=links, addresses=addresses, routes=_pod_routes(lan, port.pod, address))
-
-
-def _pod_routes(lan: Lan, pod: str, address: IPv4Address) -> tuple[Route, ...]:
-    """Return the pod's routes as `ip route` lists them: default, those of the netconf, the on-link one."""
-    because = {DEFAULT: "isDefaultGateway in the delegate netconf"} if lan.netconf.get("isDefaultGateway") else {}
-    for asked in lan.netconf["ipam"].get("routes", ()):
-        because.setdefault(IPv4Network(asked["dst"]), "routes of the delegate netconf, from FLANNEL_NETWORK")
-    asked_for = (
-        Route(dst, ETH0, via=lan.gateway, origin=Origin(BRIDGE, f"ADD {pod}", why)) for dst, why in because.items()
-    )
-    return (*asked_for, kernel_route(lan.subnet, ETH0, address))

@@ -16,26 +16,39 @@ Placed = tuple[str, AnyRow]  # a place and a row there
 def commands(wrote: Iterable[Placed], removed: Iterable[Placed], origin: Origin) -> File | None:
     """Return the command lines that write `wrote`, or None where no row has one.
 
-    Shape: one line for each row or rule; of a chain that was there before, only what is new.
+    Shape: one line for each row or rule; of a chain that was there before, only what is new; nothing for what the
+    kernel adds by itself.
     """
-    before = {(place, row.table, row.name): row for place, row in removed if isinstance(row, Chain)}
+    before = {(place, *_name(row)): row for place, row in removed}
     lines: dict[str, None] = {}
     for place, row in wrote:
-        old = before.get((place, row.table, row.name)) if isinstance(row, Chain) else None
-        lines.update(dict.fromkeys(_lines(place, row, old)))
+        if not (isinstance(row, Link | Address | Route | Sysctl) and row.origin.component == "kernel"):
+            lines.update(dict.fromkeys(_lines(row, before.get((place, *_name(row))))))
     return File("commands", "".join(f"{line}\n" for line in lines), origin) if lines else None
 
 
-def _lines(place: str, row: AnyRow, old: Chain | None) -> Iterator[str]:
+def _name(row: AnyRow) -> tuple[str, ...]:
+    """Return what a row is called, or nothing where it has no name of its own."""
     match row:
+        case Link(name=name):
+            return ("link", name)
+        case Chain(table=table, name=name):
+            return (table, name)
+    return ()
+
+
+def _lines(row: AnyRow, old: AnyRow | None) -> Iterator[str]:
+    match row:
+        case Link() if isinstance(old, Link):
+            yield f"ip link set {row.name} address {row.mac} up"
         case Link(kind="bridge"):
             yield f"ip link add {row.name} mtu {row.mtu} type bridge"
-            yield f"ip link set {row.name} address {row.mac} up"
+            yield f"ip link set {row.name} up"
         case Link(kind="veth", peer=(pod, dev)) if row.master:
-            yield f"ip link add {row.name} mtu {row.mtu} type veth peer name {dev} netns {pod}"
+            yield f"ip link add {row.name} mtu {row.mtu} type veth peer name {dev} netns {pod.rpartition('/')[2]}"
             yield f"ip link set {row.name} master {row.master} up"
         case Link():
-            yield f"ip link set {row.name} address {row.mac} up"
+            yield f"ip link set {row.name} up"
         case Address():
             yield f"ip addr add {row.interface} dev {row.dev}"
         case Route():
@@ -43,7 +56,7 @@ def _lines(place: str, row: AnyRow, old: Chain | None) -> Iterator[str]:
         case Sysctl():
             yield f"sysctl -w {row.name}={row.value}"
         case Chain():
-            yield from _chain_lines(row, old)
+            yield from _chain_lines(row, old if isinstance(old, Chain) else None)
         case RouteEntry(kind="Custom"):
             hop = f"--NextHopType {row.next_hop_type} --NextHopId {row.next_hop_id}"
             yield f"aliyun vpc CreateRouteEntry --DestinationCidrBlock {row.dst} {hop}"

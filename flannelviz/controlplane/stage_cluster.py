@@ -34,6 +34,12 @@ def node_file(node: Node, component: str, event: str) -> File:
     return kubeadm.node_object(node, Origin(component, event, f"Node {node.name}"))
 
 
+def api_call(product: str, action: str, because: str, **parameters: object) -> File:
+    """Return a call of Alibaba Cloud's API as its command line writes it, the way the console makes it."""
+    lines = "".join(f" \\\n  --{name} {value}" for name, value in parameters.items())
+    return File(action, f"aliyun {product} {action}{lines}\n", Origin(CONSOLE, action, because))
+
+
 # --- Initial: VPC, vSwitches, ECS, NAT gateway -----------------------------------------------------------------------
 
 
@@ -45,13 +51,15 @@ def _create_vpc(draft: Draft, plan: ClusterPlan) -> Change:
     vpc = _vpc_with(plan, 0)
     unruled = tuple(replace(group, inbound=()) for group in vpc.security_groups)
     action = f"creates the VPC {plan.vpc_cidr} with its vRouter and its system route table"
-    return Change(CONSOLE, action, (VPC,), vpc=replace(vpc, security_groups=unruled))
+    artefact = api_call("vpc", "CreateVpc", "the plan", RegionId=plan.region, CidrBlock=plan.vpc_cidr)
+    return Change(CONSOLE, action, (VPC,), artefact, vpc=replace(vpc, security_groups=unruled))
 
 
 def _create_vswitch(draft: Draft, vswitch: VSwitch) -> Change:
     vpc = _vpc_with(draft.plan, draft.plan.vswitches.index(vswitch) + 1)
     action = f"creates vSwitch {vswitch.name} {vswitch.cidr} in {vswitch.zone}"
-    return Change(CONSOLE, action, (VPC,), vpc=replace(draft.vpc, route_tables=vpc.route_tables))
+    artefact = api_call("vpc", "CreateVSwitch", "the plan", ZoneId=vswitch.zone, CidrBlock=vswitch.cidr)
+    return Change(CONSOLE, action, (VPC,), artefact, vpc=replace(draft.vpc, route_tables=vpc.route_tables))
 
 
 def _create_ecs(draft: Draft, ecs: Ecs) -> Change:
@@ -60,6 +68,7 @@ def _create_ecs(draft: Draft, ecs: Ecs) -> Change:
         CONSOLE,
         f"creates ECS {ecs.name} ({ecs.instance_id}) with {ecs.address} on its ENI",
         (VPC, ecs.name),
+        api_call("ecs", "RunInstances", "the plan", VSwitchId=ecs.vswitch, PrivateIpAddress=ecs.address),
         ecs=(ecs,),
         vpc=console.attach_enis(draft.vpc, (ecs,)),
         written={ecs.name: console.ecs_tables(ecs, vswitch)},
@@ -76,7 +85,8 @@ def _create_all_ecs(draft: Draft, jobs: Sequence[Job]) -> None:
 
 def _create_nat_gateway(draft: Draft, plan: ClusterPlan) -> Change:
     action = "creates an Internet NAT gateway: a default route, and an SNAT entry per vSwitch"
-    return Change(CONSOLE, action, (VPC,), vpc=console.create_nat_gateway(draft.vpc, plan))
+    artefact = api_call("vpc", "CreateNatGateway", "the plan", NetworkType="internet")
+    return Change(CONSOLE, action, (VPC,), artefact, vpc=console.create_nat_gateway(draft.vpc, plan))
 
 
 # --- Cluster: from the console to a podCIDR on each Node --------------------------------------------------------------
@@ -98,12 +108,17 @@ def create_cluster(plan: ClusterPlan) -> File:
 
     Source: Alibaba Cloud, API reference CreateCluster.
     """
-    service = f"  --service_cidr {plan.service_cidr} \\\n" if plan.service_cidr else ""
-    text = (
-        f"aliyun cs CreateCluster \\\n  --region_id {plan.region} \\\n  --container_cidr {plan.cluster_cidr} \\\n"
-        f"  --node_cidr_mask {plan.node_mask} \\\n{service}  --snat_entry {str(plan.nat_gateway).lower()}\n"
+    service = {"service_cidr": plan.service_cidr} if plan.service_cidr else {}
+    return api_call(
+        "cs",
+        "CreateCluster",
+        f"the plan has pod CIDR {plan.cluster_cidr}",
+        region_id=plan.region,
+        container_cidr=plan.cluster_cidr,
+        node_cidr_mask=plan.node_mask,
+        **service,
+        snat_entry=str(plan.nat_gateway).lower(),
     )
-    return File("CreateCluster", text, Origin(CONSOLE, "CreateCluster", f"the plan has pod CIDR {plan.cluster_cidr}"))
 
 
 def _provision(draft: Draft, plan: ClusterPlan) -> Change:
@@ -194,10 +209,7 @@ def _register_jobs(draft: Draft) -> list[Job]:
 
 
 def _allocate_jobs(draft: Draft) -> list[Job]:
-    """Return the Nodes in the order of the allocator: at its start it marks the podCIDRs that are there already."""
-    carrying = [node.name for node in draft.plan.nodes if node.pod_cidr is not None]
-    others = [node.name for node in draft.plan.nodes if node.pod_cidr is None]
-    return [job(name, _allocate) for name in (*carrying, *others)]
+    return [job(node.name, _allocate) for node in draft.plan.nodes]
 
 
 PHASES = (

@@ -12,10 +12,12 @@ from ipaddress import IPv4Address
 from typing import NamedTuple, overload
 
 from flannelviz.controlplane import cni, flanneld, host_local
-from flannelviz.controlplane.cni import BRIDGE, FLANNEL_PLUGIN, KERNEL, RUNTIME, SANDBOX, Netconf
+from flannelviz.controlplane.cni import FLANNEL_PLUGIN, Netconf
+from flannelviz.controlplane.commands import route_words
 from flannelviz.controlplane.draft import Change, Draft, Group, Job, Phase, Step
 from flannelviz.controlplane.failure import Failure
 from flannelviz.controlplane.host_local import HOST_LOCAL, container_id
+from flannelviz.controlplane.netns import BRIDGE, IP_FORWARD, KERNEL, RUNTIME, SANDBOX
 from flannelviz.controlplane.stage_cluster import KUBELET, kube_event_file
 from flannelviz.model import KubeEvent, NodePlan, Pod
 from flannelviz.tables import CNI0, ETH0, File, Lan, Origin, Tables, veth_name
@@ -89,11 +91,17 @@ def _lan(draft: Draft, node: str) -> Lan:
 def _sandbox(draft: Draft, wanted: Wanted) -> Change:
     action = f"starts the sandbox container of {wanted.pod} on {wanted.node} in a network namespace of its own"
     pod = _pod(wanted, "Pending")
-    text = f"crictl pods: {container_id(wanted.pod)[:13]} {wanted.pod}\nip netns exec: lo, and nothing else\n"
-    artefact = File(
-        "crictl pods", text, Origin(RUNTIME, "RunPodSandbox", f"pod {wanted.pod} is bound to {wanted.node}")
-    )
+    artefact = _crictl_pods(wanted)
     return Change(RUNTIME, action, (wanted.pod,), artefact, pods=(pod,), written={wanted.pod: SANDBOX})
+
+
+def _crictl_pods(wanted: Wanted) -> File:
+    row = (container_id(wanted.pod)[:13], "Ready", wanted.name, wanted.namespace)
+    text = "".join("  ".join(f"{cell:13}" for cell in cells).rstrip() + "\n" for cells in (_CRICTL_HEAD, row))
+    return File("crictl pods", text, Origin(RUNTIME, "RunPodSandbox", f"pod {wanted.pod} is bound to {wanted.node}"))
+
+
+_CRICTL_HEAD = ("POD ID", "STATE", "NAME", "NAMESPACE")
 
 
 def _delegate(draft: Draft, wanted: Wanted) -> Change:
@@ -140,15 +148,15 @@ def _address_gateway(draft: Draft, wanted: Wanted) -> Change:
 
 def _add_on_link_route(draft: Draft, wanted: Wanted) -> Change:
     tables = cni.on_link_route(draft.written[wanted.node])
-    action = f"adds the on-link route {_lan(draft, wanted.node).subnet} dev {CNI0} on {wanted.node}"
-    return Change(KERNEL, action, (wanted.node,), written={wanted.node: tables})
+    route = tables.routes[-1]
+    artefact = File("ip route", f"{route_words(route)}\n", route.origin)
+    action = f"adds the on-link route {route.dst} dev {CNI0} on {wanted.node}"
+    return Change(KERNEL, action, (wanted.node,), artefact, written={wanted.node: tables})
 
 
 def _enable_forwarding(draft: Draft, wanted: Wanted) -> Change:
     tables = cni.forwarding_enabled(draft.written[wanted.node])
-    return Change(
-        BRIDGE, f"writes {cni.IP_FORWARD} = 1 on {wanted.node}", (wanted.node,), written={wanted.node: tables}
-    )
+    return Change(BRIDGE, f"writes {IP_FORWARD} = 1 on {wanted.node}", (wanted.node,), written={wanted.node: tables})
 
 
 def _masquerade(draft: Draft, wanted: Wanted) -> Change:
@@ -159,7 +167,7 @@ def _masquerade(draft: Draft, wanted: Wanted) -> Change:
 
 def _host_network(draft: Draft, wanted: Wanted) -> Change:
     action = f"starts {wanted.pod} in the network namespace of {wanted.node}: no CNI, no address of its own"
-    return Change(RUNTIME, action, (wanted.node,), pods=(_pod(wanted, host_network=True),))
+    return Change(RUNTIME, action, (wanted.node,), _crictl_pods(wanted), pods=(_pod(wanted, host_network=True),))
 
 
 # --- The steps of a pod that cannot be wired --------------------------------------------------------------------------

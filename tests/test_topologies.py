@@ -1,0 +1,66 @@
+"""Ready-made clusters have the addresses that the prose names."""
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from flannelviz import topologies
+from flannelviz.controlplane.address_plan import check_plan
+
+
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        ("node-a", "192.168.0.10"),
+        ("node-b", "192.168.0.11"),
+        ("db", "192.168.0.12"),
+        ("a1", "172.16.0.130"),
+        ("a2", "172.16.0.131"),
+        ("b1", "172.16.8.2"),
+        ("b2", "172.16.8.3"),
+    ],
+)
+def test_the_article_has_its_addresses(place, address):
+    assert str(topologies.article().address(place)) == address
+
+
+def test_the_article_has_its_podcidrs():
+    nodes = topologies.article().nodes
+    assert {n.name: str(n.pod_cidr) for n in nodes.values()} == {"node-a": "172.16.0.128/25", "node-b": "172.16.8.0/25"}
+    assert "db" not in nodes
+    assert topologies.article() is topologies.article_timeline().network
+
+
+@pytest.mark.parametrize(
+    ("number", "node", "pod"), [(0, "node-a", "a1"), (25, "node-z", "z1"), (26, "node-27", "pod-27-1")]
+)
+def test_nodes_are_named_by_letters_then_numbers(number, node, pod):
+    named = topologies.nodes_named(number + 1, 1)[number]
+    assert (named.name, named.pods) == (node, (pod,))
+
+
+def test_a_plan_takes_the_fields_of_a_plan():
+    plan = topologies.plan(2, 3, rules="head", node_mask=26)
+    assert ([len(node.pods) for node in plan.nodes], plan.rules, plan.node_mask) == ([3, 3], "head", 26)
+
+
+def test_small_networks_are_complete():
+    two, three = topologies.two_nodes(), topologies.three_nodes()
+    assert (len(two.nodes), len(two.pods)) == (2, 4)
+    assert (len(three.nodes), len(three.pods), "db" in three.ecs) == (3, 6, True)
+    assert str(two.nodes["node-b"].pod_cidr) == "172.16.0.128/25"
+
+
+def test_a_large_plan_keeps_the_rules_of_the_console():
+    plan = topologies.large_plan()
+    assert check_plan(plan) == ()
+    assert plan.max_nodes >= len(plan.nodes) == 5000
+    assert plan.vswitches[0].usable >= 5000
+
+
+def test_a_large_network_is_a_small_one_with_more_nodes():
+    network = topologies.large(40, 61)
+    assert len(network.pods) == 40 * 61
+    assert all(pod.phase == "Running" for pod in network.pods.values())
+    assert network.nodes["node-40"].pod_cidr == IPv4Network("10.0.9.192/26")
+    assert str(network.address("pod-40-61")) == "10.0.9.254"

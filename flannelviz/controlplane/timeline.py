@@ -150,7 +150,8 @@ class Timeline:
     ) -> tuple[Event, ...]:
         """Return the events of a component, of a stage, at a place, whose action contains `text`, in order.
 
-        Shape: every condition that is given must hold; `place` is a full name, as in network.places().
+        Shape: every condition that is given must hold; `place` is a full name, as in network.places(). All events are
+        worked out for it: a matter of milliseconds for a few nodes, of days for thousands.
         """
 
         def wanted(event: Event) -> bool:

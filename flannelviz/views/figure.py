@@ -110,9 +110,12 @@ class _Pen:
         if box.kind in ("node", "ecs"):
             self.text(box.x + 12, box.y + 25, box.label, weight="bold", size=12 * POINTS)
             self.text(box.x + 12, box.y + 41, box.sublabel, role="muted")
-        elif box.kind in ("kernel", "router", "lan"):
-            self.text(box.x + 10, box.y + 14, box.label, weight="bold" if box.kind != "lan" else "normal")
-            self.text(box.right - 10, box.y + 14, box.sublabel, role="muted", ha="right", mono=box.kind == "lan")
+        elif box.kind in ("kernel", "router"):
+            self.text(box.x + 10, box.y + 14, box.label, weight="bold")
+            self.text(box.right - 10, box.y + 14, box.sublabel, role="muted", ha="right")
+        elif box.kind == "lan":
+            self.text(box.x + 10, box.y + 12, box.label, role="muted")
+            self.text(box.x + 64, box.y + 12, box.sublabel, mono=True)
         elif box.kind in ("vswitch", "bridge", "eth0"):
             self.text(box.x + 10, middle, box.label, weight="bold")
             self.text(box.right - 10, middle, box.sublabel, ha="right", mono=True)
@@ -149,7 +152,7 @@ class _Pen:
     def badge(self, stop: Stop) -> None:
         """Write the hop's number, "back" on the way back, and a cross with a word where the packet was lost."""
         words = str(stop.number) if stop.direction == "there" else f"{stop.number} back"
-        self.pill(stop.badge[0], stop.badge[1], words, stop.direction, "center")
+        self.pill(*stop.badge, words, stop.direction, "center" if stop.direction == "there" else "right")
         if stop.lost:
             self.pill(stop.cross[0] + 4, stop.cross[1], f"× {shorten(stop.lost, 24)}", "lost", "left")
 
@@ -168,7 +171,7 @@ def capacity_figure(allocation: Any, *, theme: str = "light") -> Figure:
     colours = DARK if theme == "dark" else LIGHT
     levels = list(allocation.levels)
     found = Figure(figsize=(7.6, 0.7 + 0.62 * len(levels)), facecolor=colours["bg"])
-    axes = found.add_axes((0.02, 0.02, 0.96, 0.96), xlim=(0, 100), ylim=(len(levels) - 0.1, -0.55))
+    axes = found.add_axes((0.02, 0.02, 0.96, 0.96), xlim=(-0.3, 100.3), ylim=(len(levels) - 0.1, -0.55))
     axes.axis("off")
     for i, level in enumerate(levels):
         _bar(axes, colours, i, level)

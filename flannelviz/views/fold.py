@@ -25,7 +25,8 @@ class Shown:
 
     nodes: tuple[str, ...]
     others: tuple[str, ...]
-    pods: Mapping[str, tuple[str, ...]]
+    pods: Mapping[str, tuple[str, ...]]  # of each node: those on its pod LAN
+    host_pods: Mapping[str, tuple[str, ...]]  # of each node: those in the node's own network
     routes: Mapping[str, tuple[Route, ...]]
     entries: tuple[RouteEntry, ...]
     route_lines: int  # of the longest kernel, the count of what is folded included
@@ -41,14 +42,25 @@ def shown(network: Network, layout: Network, wanted: Collection[str], rows: Coll
     keep = {*wanted, *homes}
     nodes = _first(_both(_nodes(layout), _nodes(network)), MOST_NODES, keep)
     others = _first(_both(_others(layout), _others(network)), MOST_OTHERS, keep)
-    pods = {node: _first(_both(layout.pods_on(node), network.pods_on(node)), MOST_PODS, wanted) for node in nodes}
+    pods = {node: _pods(network, layout, node, wanted) for node in nodes}
     routes = {
         place: _first(_both(tables_of(layout, place).routes, tables_of(network, place).routes), MOST_ROUTES, rows)
         for place in nodes
     }
     entries = _entries(network, layout, nodes, rows)
-    lines = max((_lines(kept, tables_of(layout, name).routes) for name, kept in routes.items()), default=0)
-    return Shown(nodes, others, pods, routes, entries, lines, _lines(entries, layout.vpc.routes))
+    lines = max((_lines(kept, tables_of(layout, name).routes) for name, kept in routes.items()), default=1)
+    lan, host = ({node: split[i] for node, split in pods.items()} for i in (0, 1))
+    return Shown(nodes, others, lan, host, routes, entries, max(lines, 1), _lines(entries, layout.vpc.routes))
+
+
+def _pods(
+    network: Network, layout: Network, node: str, wanted: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pods of a node that are drawn: those on its pod LAN first, then those in its own network."""
+    found = _both(layout.pods_on(node), network.pods_on(node))
+    host = {name for name in found if (layout.pods.get(name) or network.pods[name]).host_network}
+    kept = _first([*(n for n in found if n not in host), *(n for n in found if n in host)], MOST_PODS, wanted)
+    return tuple(n for n in kept if n not in host), tuple(n for n in kept if n in host)
 
 
 def _lines(kept: Sequence[object], of: Sequence[object]) -> int:

@@ -16,10 +16,11 @@ from flannelviz.views.rowtext import row_text
 from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.sheets import Sheet
 from flannelviz.views.svg import data_uri, svg
-from flannelviz.views.text import place_name
+from flannelviz.views.text import ends, place_name
 from flannelviz.views.theme import visible
 
 MOST_ROWS = 60
+MORE_HOPS = "<p>… {} more hops …</p>"
 MONO_COLUMNS = {
     *("dst", "via", "dev", "src", "lladdr", "rule", "interface", "mac", "address", "podCIDR", "ip", "veth", "source"),
     *("decided by", "runner-up", "change", "command", "wrote", "removed", "artefact", "next hop", "eip", "row"),
@@ -75,8 +76,10 @@ def trace_html(trace: Trace, network: Network | None = None) -> str:
     if network is not None:
         drawn = scene(network, trace=trace)
         picture = picture_html(svg(drawn), drawn.says)
-    hops = "".join(_numbered(trace, number, hop) for number, hop in enumerate(trace.hops, 1))
-    return f"{picture}<p><b>{text(journey_says(trace))}</b></p>{hops}"
+    hops = [_numbered(trace, number, hop) for number, hop in enumerate(trace.hops, 1)]
+    split = len(trace.request)
+    told = [*ends(hops[:split], MORE_HOPS), *ends(hops[split:], MORE_HOPS)]
+    return f"{picture}<p><b>{text(journey_says(trace))}</b></p>{''.join(told)}"
 
 
 def _numbered(trace: Trace, number: int, hop: Hop) -> str:

@@ -16,7 +16,7 @@ from flannelviz.views.fold import Shown, counts
 from flannelviz.views.machine import CHIP_H, LAN_GAP, NODE_W, Column, column, kernel_height, machine
 from flannelviz.views.podlan import UNKNOWN, Item
 from flannelviz.views.shapes import Box, Lane, Point, RowKind, RowLabel, State, Wire, ident, wire_id
-from flannelviz.views.theme import SMALL, mono_width, room_for, shorten
+from flannelviz.views.theme import ADVANCE, BOLD_ADVANCE, SMALL, mono_width, room_for, shorten
 from flannelviz.views.tooltext import NO_NEXT_HOP, next_hop_name
 
 GUTTER, MARGIN, GAP = 140.0, 16.0, 18.0
@@ -91,10 +91,11 @@ def items(network: Network, parts: Shown, lines: Plan) -> Iterator[Item]:
 
 def _router(network: Network, parts: Shown, lines: Plan) -> Iterator[Item]:
     router = lines.router
-    yield router
     if "route_tables" in network.vpc.unknown:
+        yield replace(router, state="unknown")
         yield _line(router, 0, "unknown", UNKNOWN, "", "the input does not hold the route table", "unknown")
         return
+    yield router
     existing = set(network.vpc.routes)
     more = len(existing.difference(parts.entries))
     for i, entry in enumerate(parts.entries):
@@ -106,7 +107,7 @@ def _router(network: Network, parts: Shown, lines: Plan) -> Iterator[Item]:
 
 
 def _entry(network: Network, router: Box, i: int, entry: RouteEntry) -> RowLabel:
-    target = shorten(f"→ {next_hop_name(network, entry)}", room_for(router.w - 170, SMALL, mono=True))
+    target = shorten(f"→ {next_hop_name(network, entry)}", room_for(router.w - 170, SMALL, ADVANCE))
     title = f"{entry.dst} → {entry.next_hop_type} {entry.next_hop_id or NO_NEXT_HOP} ({entry.kind}, {entry.status})"
     return _line(router, i, f"entry {entry.dst} {entry.next_hop_id}", str(entry.dst), target, title, "route")
 
@@ -147,7 +148,7 @@ def _vswitches(network: Network, lines: Plan) -> Iterator[Item]:
 def _bar(lines: Plan, name: str, cidr: str, columns: list[Column]) -> Box:
     x, right = columns[0].x, columns[-1].x + columns[-1].w
     label = f"vSwitch {name}" if name else f"vSwitch {UNKNOWN}"
-    short = shorten(label, room_for(right - x - 40 - mono_width(cidr), SMALL, mono=False))
+    short = shorten(label, room_for(right - x - 40 - mono_width(cidr), SMALL, BOLD_ADVANCE))
     state: State = "" if name else "unknown"
     id = ident(VPC, f"vswitch {name}")
     return Box(id, "vswitch", VPC, short, cidr, x, lines.bar_y, right - x, BAR_H, title=label, state=state)
@@ -187,9 +188,11 @@ def lanes(network: Network, lines: Plan) -> tuple[Lane, ...]:
     known = network.plan
     vpc = str(known.vpc_cidr) if known else "? unknown"
     cluster = str(network.cluster_cidr) if network.cluster_cidr else "? unknown"
+    count = len(network.vpc.route_tables)
+    tables = {0: "", 1: "one route table"}.get(count, f"{count} route tables")
     return (
         Lane("outside", "", "", TOP, INTERNET_H + 8),
-        Lane("VPC CIDR", vpc, "one route table", lines.vpc.y + 20, lines.bar_y - lines.vpc.y - 28),
+        Lane("VPC CIDR", vpc, tables, lines.vpc.y + 20, lines.bar_y - lines.vpc.y - 28),
         Lane("ECS addresses", "", "from the vSwitch", lines.bar_y, lines.lan_y - lines.bar_y - 8),
         Lane("cluster CIDR", cluster, "podCIDR per node", lines.lan_y, lines.vpc.bottom - lines.lan_y - 8),
     )

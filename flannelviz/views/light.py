@@ -27,8 +27,9 @@ from flannelviz.views.machine import route_key
 from flannelviz.views.shapes import Box, Direction, Move, Point, RowLabel, Stop, Wire, ident
 from flannelviz.views.text import hop_says
 
-ASIDE = 3.0  # px: the packet runs beside its wire, there on one side and back on the other
+ASIDE, FARTHER = 3.0, 10.0  # px: the packet runs beside its wire, there on one side and back on the other
 BADGE_STEP, MOST_BADGES = 24.0, 4
+Lines = dict[tuple[Direction, str, str], float]  # how far beside a wire each way along it runs
 SWITCHING = ("fdb", "link", "neighbor", "filter", "nat", "mtu")
 WORD = {
     Disposition.UNKNOWN: "unknown",
@@ -59,6 +60,7 @@ class Drawn:
 
 def path(network: Network, trace: Trace, drawn: Drawn) -> tuple[Stop, ...]:
     """Return one stop for each hop, there and back."""
+    used: Lines = {}
     ways: tuple[tuple[Direction, tuple[Hop, ...]], ...] = (("there", trace.request), ("back", trace.reply))
     says = iter(hop_says(trace, number) for number in range(1, len(trace.hops) + 1))
     stops: list[Stop] = []
@@ -66,7 +68,7 @@ def path(network: Network, trace: Trace, drawn: Drawn) -> tuple[Stop, ...]:
         trails = _trails(network, hops, drawn.boxes)
         onward = [*(trail[:1] for trail in trails[1:]), []]
         for hop, trail, first in zip(hops, trails, onward):
-            moves = tuple(_moves([*trail, *first], drawn.between, direction))
+            moves = tuple(_moves([*trail, *first], drawn.between, direction, used))
             rows = tuple(dict.fromkeys(id for id in _rows_of(hop) if id in drawn.rows))
             taken = sum(stop.direction == direction and stop.place == hop.place for stop in stops)
             badge, cross = _marks(drawn.boxes.get(_main(trail)), direction, taken)
@@ -83,7 +85,7 @@ def _marks(box: Box | None, direction: Direction, taken: int) -> tuple[Point, Po
         return (0.0, 0.0), (0.0, 0.0)
     step = min(taken, MOST_BADGES - 1) * BADGE_STEP
     x = box.x + step if direction == "there" else box.x + box.w - 2 * step
-    return (x, box.y), (box.x + 10, box.bottom + 1)
+    return (x, box.y), (box.x + 10, box.bottom + 5)
 
 
 def _word(hop: Hop) -> str:
@@ -168,17 +170,19 @@ def _port(network: Network, place: str, other: str | None) -> list[str]:
     return [ident(place, "eth0")]
 
 
-def _moves(trail: Sequence[str], between: Mapping[tuple[str, str], Wire], direction: Direction) -> Iterator[Move]:
-    aside = -ASIDE if direction == "there" else ASIDE
+def _moves(
+    trail: Sequence[str],
+    between: Mapping[tuple[str, str], Wire],
+    direction: Direction,
+    used: Lines,
+) -> Iterator[Move]:
+    """Return the stretches along a trail; one against an earlier one of the same direction runs farther outside."""
     for a, b in pairwise(trail):
-        wire, points = between.get((a, b)), None
+        wire = between.get((a, b)) or between.get((b, a))
         if wire is not None:
-            points = wire.points
-        elif (b, a) in between:
-            wire = between[b, a]
-            points = wire.points[::-1]
-        if wire is not None and points is not None:
-            yield Move(wire.id, _beside(points, aside))
+            points = wire.points if wire.a == a else wire.points[::-1]
+            aside = used.setdefault((direction, a, b), FARTHER if (direction, b, a) in used else ASIDE)
+            yield Move(wire.id, _beside(points, -aside if direction == "there" else aside))
 
 
 def _beside(points: Sequence[Point], aside: float) -> tuple[Point, ...]:

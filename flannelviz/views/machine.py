@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from flannelviz.network import Network
 from flannelviz.tables import ETH0, Route, Tables
 from flannelviz.views.fold import Shown, rules, tables_of
-from flannelviz.views.podlan import PAD, UNKNOWN, Item, lan_height, pod_lan
+from flannelviz.views.podlan import PAD, UNKNOWN, Item, host_height, host_pods, lan_height, pod_lan
 from flannelviz.views.rowtext import route_text
 from flannelviz.views.shapes import Box, RowKind, RowLabel, State, Wire, ident, wire_id
-from flannelviz.views.theme import NORMAL, SMALL, room_for, shorten
+from flannelviz.views.theme import ADVANCE, BOLD_ADVANCE, NORMAL, SMALL, room_for, shorten
 
 NODE_W = 300.0
 CHIP_W, CHIP_H = 156.0, 24.0
@@ -34,20 +34,21 @@ class Column:
     vswitch: str
     is_node: bool
     lan_h: float
+    host_h: float
 
     def bottom(self, machine_y: float, lan_y: float) -> float:
         """Return the y of the lower edge."""
-        return lan_y + self.lan_h + PAD if self.is_node else machine_y + ECS_H
+        return lan_y + self.lan_h + self.host_h + PAD if self.is_node else machine_y + ECS_H
 
 
 def column(network: Network, parts: Shown, name: str, x: float, width: float) -> Column:
     """Return the space that an ECS takes."""
-    pods = parts.pods.get(name, ())
+    pods, host = parts.pods.get(name, ()), parts.host_pods.get(name, ())
     is_node = name in parts.pods
-    folds = is_node and len(network.pods_on(name)) > len(pods)
+    folds = is_node and len(network.pods_on(name)) > len(pods) + len(host)
     spine = x + width - PAD - CHIP_W / 2 if is_node else x + width / 2
     vswitch = network.ecs[name].vswitch if name in network.ecs else ""
-    return Column(name, x, width, spine, vswitch, is_node, lan_height(len(pods), folds))
+    return Column(name, x, width, spine, vswitch, is_node, lan_height(len(pods), folds), host_height(len(host)))
 
 
 def kernel_height(routes: int) -> float:
@@ -72,11 +73,12 @@ def machine(network: Network, parts: Shown, found: Column, y: float, lan_y: floa
     )
     yield from _rows(parts, tables_of(network, found.name), kernel)
     yield from pod_lan(network, parts, frame, lan_y, found.lan_h, found.spine)
+    yield from host_pods(network, parts, frame, lan_y + found.lan_h)
 
 
 def _frame(network: Network, found: Column, y: float, bottom: float) -> Box:
     room = found.spine - found.x - PAD - 8 if found.is_node else found.w - 2 * PAD
-    label = shorten(found.name, room_for(room, NORMAL, mono=False))
+    label = shorten(found.name, room_for(room, NORMAL, BOLD_ADVANCE))
     told = _told(network, found.name)
     instance = f", {network.ecs[found.name].instance_id}" if found.name in network.ecs else ""
     kind, title = "node" if found.is_node else "ecs", f"{found.name}: {told}{instance}"
@@ -186,7 +188,7 @@ def _chains(tables: Tables, kernel: Box, first: int) -> Iterator[RowLabel]:
 
 
 def _row(kernel: Box, i: int, key: str, text: str, title: str, kind: RowKind) -> RowLabel:
-    short = shorten(text, room_for(kernel.w - 24, SMALL, mono=True))
+    short = shorten(text, room_for(kernel.w - 24, SMALL, ADVANCE))
     y = kernel.y + KERNEL_HEAD + i * ROW_H
     return RowLabel(
         ident(kernel.place, key), kernel.id, kernel.place, short, kernel.x + 6, y, kernel.w - 12, title, "", kind

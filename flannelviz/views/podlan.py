@@ -13,7 +13,7 @@ from flannelviz.network import Network
 from flannelviz.tables import CNI0, Link, Port, Tables
 from flannelviz.views.fold import Shown, tables_of
 from flannelviz.views.shapes import Box, Point, RowLabel, State, Wire, ident, wire_id
-from flannelviz.views.theme import NORMAL, room_for, shorten
+from flannelviz.views.theme import BOLD_ADVANCE, NORMAL, room_for, shorten
 
 Item = Box | Wire | RowLabel
 PAD = 12.0
@@ -31,6 +31,19 @@ def lan_height(pods: int, folds: bool) -> float:
     return LAN_HEAD + BRIDGE_H + cells + (FOLD_H + 10 if folds else 0) + PAD
 
 
+def host_height(pods: int) -> float:
+    """Return the height that so many pods in the node's own network take, below the pod LAN."""
+    return (pods + 1) // 2 * (POD_H + PAD)
+
+
+def host_pods(network: Network, parts: Shown, node: Box, y: float) -> Iterator[Box]:
+    """Return the pods that use the node's own network: they are on no pod LAN, so they stand below it."""
+    for i, place in enumerate(parts.host_pods[node.place]):
+        if place in network.pods:
+            x = node.x + PAD + SIDE + (i % 2) * (POD_W + BETWEEN)
+            yield _pod_box(network, network.pods[place], node, x, y + PAD + (i // 2) * (POD_H + PAD))
+
+
 def pod_lan(network: Network, parts: Shown, node: Box, y: float, height: float, spine: float) -> Iterator[Item]:
     """Return what exists of a node's pod LAN; `spine` is the x of the wire that comes down from the kernel."""
     place = node.place
@@ -44,7 +57,8 @@ def pod_lan(network: Network, parts: Shown, node: Box, y: float, height: float, 
     for i, pod in enumerate(parts.pods[place]):
         if pod in network.pods:
             yield from _pod(network, tables, pod, area, i)
-    more = len(network.pods_on(place)) - len(pods)
+    host = sum(pod in network.pods for pod in parts.host_pods[place])
+    more = len(network.pods_on(place)) - len(pods) - host
     if more > 0:
         yield _fold(area, more)
 
@@ -104,11 +118,10 @@ def _wired(pod: Pod) -> bool:
     return pod.ip is not None and not pod.host_network and not pod.finished
 
 
-def _pod_box(network: Network, pod: Pod, area: Box, x: float, y: float) -> Box:
-    name = pod.name if pod.namespace == "default" else pod.place
-    label = shorten(name, room_for(POD_W - 8, NORMAL, mono=False))
+def _pod_box(network: Network, pod: Pod, parent: Box, x: float, y: float) -> Box:
+    label = shorten(pod.name, room_for(POD_W - 6, NORMAL, BOLD_ADVANCE))
     text, state = _pod_state(network, pod)
-    return Box(ident(pod.place), "pod", pod.place, label, text, x, y, POD_W, POD_H, area.id, pod.place, state)
+    return Box(ident(pod.place), "pod", pod.place, label, text, x, y, POD_W, POD_H, parent.id, pod.place, state)
 
 
 def _pod_state(network: Network, pod: Pod) -> tuple[str, State]:

@@ -75,7 +75,7 @@ _LIGHT = "".join(
     f'.fv .fv-row[data-lit="now"][data-direction="{way}"]>rect{{stroke-width:2.2}}'
     f'.fv .fv-move[data-direction="{way}"] polyline{{stroke:var(--fv-{way})}}'
     f'.fv .fv-move[data-direction="{way}"] path{{fill:var(--fv-{way})}}'
-    f'.fv .fv-badge[data-direction="{way}"]>circle,.fv .fv-badge[data-direction="{way}"]>rect'
+    f'.fv .fv-badge[data-direction="{way}"]>rect'
     f"{{fill:var(--fv-{way});stroke:var(--fv-bg);stroke-width:1.5}}"
     for way in ("there", "back")
 ) + (

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from flannelviz.views.shapes import Box, Lane, Move, Point, RowLabel, Scene, Stop, Wire
 from flannelviz.views.style import STYLE
+from flannelviz.views.text import ends
 from flannelviz.views.theme import NORMAL, SMALL, mono_width, shorten, visible
 
 BADGE_R = 9.5
@@ -54,7 +55,7 @@ def description(scene: Scene, hop: int | None = None) -> str:
     places = [
         f"{box.label} {box.sublabel}".strip() for box in scene.boxes if box.kind in ("node", "ecs", "pod", "fold")
     ]
-    way = [stop.says for stop in scene.path if hop is None or stop.number <= hop]
+    way = ends([stop.says for stop in scene.path if hop is None or stop.number <= hop], "{} more hops")
     return visible(". ".join([scene.says, "Places: " + ", ".join(places), *way]) + ".")
 
 
@@ -232,22 +233,25 @@ def _halfway(points: tuple[Point, ...]) -> tuple[Point, float]:
 
 def _badge(stop: Stop, lights: _Lights) -> str:
     x, y = stop.badge
-    cross = _cross(stop) if stop.lost else ""
+    digits = 7.0 * len(str(stop.number))
     if stop.direction == "there":
-        words = _text(x, y + 4, str(stop.number), "count", anchor="middle")
-        return _mark("badge", stop, lights, f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{BADGE_R}"/>{words}{cross}')
-    width = 42.0 + 7 * len(str(stop.number))
-    left = x - width + 6
-    pill = f'<rect x="{_n(left)}" y="{_n(y - BADGE_R)}" width="{_n(width)}" height="{BADGE_R * 2:g}" rx="{BADGE_R}"/>'
-    words = _text(left + width / 2, y + 4, f"{stop.number} back", "count", anchor="middle")
-    return _mark("badge", stop, lights, pill + words + cross)
+        pill = _pill(x - BADGE_R, y, max(2 * BADGE_R, digits + 8), str(stop.number))
+    else:
+        pill = _pill(x - digits - 36, y, digits + 42, f"{stop.number} back")
+    return _mark("badge", stop, lights, pill + (_cross(stop) if stop.lost else ""))
+
+
+def _pill(left: float, y: float, width: float, words: str) -> str:
+    text = _text(left + width / 2, y + 4, words, "count", anchor="middle")
+    top, height = _n(y - BADGE_R), _n(2 * BADGE_R)
+    return f'<rect x="{_n(left)}" y="{top}" width="{_n(width)}" height="{height}" rx="{BADGE_R}"/>{text}'
 
 
 def _cross(stop: Stop) -> str:
     """Return a cross with a word beside it: here the packet was lost."""
     x, y = stop.cross
     words = shorten(stop.lost, 24)
-    left, width = x, len(words) * SMALL * 0.58 + 34
+    left, width = x, len(words) * SMALL * 0.66 + 34
     return (
         f'<g class="fv-lost"><rect x="{_n(left)}" y="{_n(y - 10)}" width="{_n(width)}" height="20" rx="10"/>'
         f'<path d="M{_n(left + 10)} {_n(y - 4)}l8 8m0 -8l-8 8"/>{_text(left + 24, y + 4, words, "count")}</g>'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flannelviz.model import INTERNET, VPC
 from flannelviz.packet import Disposition, Hop, Trace
 from flannelviz.tables import FdbEntry, Link, Route, RouteEntry
@@ -21,6 +23,8 @@ from flannelviz.views.tooltext import (
     table_texts,
 )
 
+MOST_HOPS, FIRST_HOPS, LAST_HOPS = 14, 7, 2
+
 
 def short_place(place: str) -> str:
     """Return a place as one says it: a pod of the default namespace by its bare name."""
@@ -30,14 +34,21 @@ def short_place(place: str) -> str:
 def trace_text(trace: Trace) -> str:
     """Return a journey, one line a hop: the place, what became of the packet, and the row that decided.
 
-    Shape: the hops there; then, after the word "back", those of the reply.
+    Shape: the hops there; then, after the word "back", those of the reply; of a loop its two ends.
     """
     if not trace.hops:
         return f"{short_place(trace.source)} sends nothing to {short_place(trace.destination)}"
-    there = [_hop_cells(hop) for hop in trace.request]
-    back = [_hop_cells(hop) for hop in trace.reply]
-    lines = columns([*there, *back], gap="  ").split("\n")
-    return "\n".join([*lines[: len(there)], *(["back", *lines[len(there) :]] if back else [])])
+    lines = columns([_hop_cells(hop) for hop in trace.hops], gap="  ").split("\n")
+    there, back = lines[: len(trace.request)], lines[len(trace.request) :]
+    more = "… {} more hops …"
+    return "\n".join([*ends(there, more), *(["back", *ends(back, more)] if back else [])])
+
+
+def ends(items: Sequence[str], more: str) -> list[str]:
+    """Return the items, or of a long list its first and last ones with a count between: a loop has 128 hops."""
+    if len(items) <= MOST_HOPS:
+        return list(items)
+    return [*items[:FIRST_HOPS], more.format(len(items) - FIRST_HOPS - LAST_HOPS), *items[-LAST_HOPS:]]
 
 
 def _hop_cells(hop: Hop) -> tuple[str, str, str]:
@@ -105,6 +116,7 @@ __all__ = [
     "bridge_fdb",
     "bridge_link",
     "describe_route_entry_list",
+    "ends",
     "hop_says",
     "ip_addr",
     "ip_neigh",

@@ -9,7 +9,7 @@ SANS = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', 'DejaVu Sans', 
 MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 SMALL, NORMAL = 11.0, 13.0  # px of the viewBox
 ADVANCE = 0.6  # em: the width of every character of a monospaced font, near enough; textLength does the rest
-SANS_ADVANCE = 0.62  # em: a wide average of proportional fonts, 20 % slack included
+SANS_ADVANCE, BOLD_ADVANCE = 0.62, 0.74  # em: wide averages of proportional fonts, slack included
 
 LIGHT: Mapping[str, str] = {
     "bg": "#ffffff",
@@ -146,6 +146,6 @@ def mono_width(text: str, size: float = SMALL) -> float:
     return cells(text) * ADVANCE * size
 
 
-def room_for(width: float, size: float, *, mono: bool) -> int:
-    """Return how many columns of text fit into `width` px."""
-    return max(int(width / (size * (ADVANCE if mono else SANS_ADVANCE)) + 1e-9), 2)
+def room_for(width: float, size: float, advance: float = SANS_ADVANCE) -> int:
+    """Return how many columns of text fit into `width` px of a font with such an advance."""
+    return max(int(width / (size * advance) + 1e-9), 2)

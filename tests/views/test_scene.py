@@ -176,7 +176,9 @@ def test_unknown_is_drawn_as_unknown():
     unknown = {box.id for box in drawn.boxes if box.state == "unknown"}
     assert {"n__cni0", "m__eth0", "m__lan", "n__kernel", "default_2f.q"} <= unknown
     assert all(
-        "? unknown" in box.label + box.sublabel for box in drawn.boxes if box.id in unknown - {"n__kernel", "m__kernel"}
+        "? unknown" in box.label + box.sublabel
+        for box in drawn.boxes
+        if box.id in unknown - {"n__kernel", "m__kernel", "VPC"}
     )
     assert {row.text for row in drawn.rows} == {"? unknown", "routes ? unknown", "iptables ? unknown"}
     assert [wire.state for wire in drawn.wires if wire.b == "default_2f.p"] == ["unknown"]
@@ -188,6 +190,21 @@ def test_routes_and_entries_beyond_what_fits_are_counted(network: Network):
     full = network.writing("node-a", replace(network.written["node-a"], routes=routes))
     drawn = scene(full.writing_vpc(full.vpc.adding(*entries)))
     assert [row.text for row in drawn.rows if row.kind == "more"] == ["+ 17 entries", "+ 4 routes"]
+
+
+def test_pods_in_the_nodes_own_network_are_on_no_pod_lan(network: Network):
+    own = Pod("kube-system", "proxy", "node-a", host_network=True)
+    drawn = scene(replace(network, pods={own.place: own, **network.pods}))
+    box, lan = drawn.box(ident(own.place)), drawn.box("node-a__lan")
+    assert box and lan and box.parent == "node-a" and box.y >= lan.bottom
+    assert box.sublabel == "host network"
+    assert not [wire for wire in drawn.wires if box.id in (wire.a, wire.b)]
+
+
+def test_a_wire_taken_both_ways_shows_two_lines(network: Network, trace: Trace):
+    into, out = scene(network, trace=trace).path[1].moves[-1], scene(network, trace=trace).path[2].moves
+    assert into.wire.endswith("node-a__eth0")
+    assert out[0].wire == out[1].wire and out[0].points[0][0] != out[1].points[0][0]
 
 
 def test_ids_are_different_for_different_names():

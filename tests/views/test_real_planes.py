@@ -1,0 +1,102 @@
+"""Views on what the planes really make: every event, every fault, every journey, an imported dump, a large cluster."""
+
+from __future__ import annotations
+
+from itertools import pairwise, permutations
+from xml.etree import ElementTree
+
+import pytest
+
+from flannelviz.dataplane.trace import trace
+from flannelviz.faults import FAULTS, break_network, fault_called, targets
+from flannelviz.importers.kubectl import read_kubectl
+from flannelviz.network import Network
+from flannelviz.packet import Disposition
+from flannelviz.topologies import article, article_timeline
+from flannelviz.views import text
+from flannelviz.views.display import describe
+from flannelviz.views.html import event_html, trace_html
+from flannelviz.views.scene import Scene, scene
+from flannelviz.views.svg import svg
+
+PLACES = ["a1", "a2", "b1", "node-a", "node-b", "db", "Internet"]
+
+
+def places_of(drawn: Scene) -> dict[str, tuple[float, ...]]:
+    boxes = {box.id: (box.x, box.y, box.w, box.h) for box in drawn.boxes}
+    return {**boxes, **{row.id: (row.x, row.y) for row in drawn.rows}}
+
+
+def names() -> list[str]:
+    return [name if isinstance(name, str) else name.name for name in FAULTS]
+
+
+def test_nothing_moves_from_event_to_event():
+    timeline = article_timeline()
+    last = places_of(scene(timeline.network))
+    for event in timeline.events:
+        drawn = scene(timeline.at(event.number), event=event, layout=timeline.network)
+        for id, where in places_of(drawn).items():
+            assert last.get(id, where) == where or id.endswith("__eth0"), (event.number, id)
+        assert event.removed or event.number < 3 or drawn.written or not event.wrote, event
+
+
+def test_picture_grows():
+    timeline = article_timeline()
+    seen = [{box.id for box in scene(timeline.at(k), layout=timeline.network).boxes} for k in range(len(timeline) + 1)]
+    assert all(before <= after for before, after in pairwise(seen))
+    assert {"node-a__cni0", "default_2f.a1"} & seen[timeline.stage_end("node")] == set()
+
+
+@pytest.mark.parametrize(("source", "destination"), list(permutations(PLACES, 2)))
+def test_every_journey_can_be_drawn_and_told(source: str, destination: str):
+    check_journey(article(), source, destination)
+
+
+def check_journey(network: Network, source: str, destination: str) -> None:
+    found = trace(network, source, destination)
+    drawn = scene(network, trace=found)
+    assert [stop.place for stop in drawn.path] == [hop.place for hop in found.hops]
+    assert all(stop.boxes for stop in drawn.path)
+    for stop, hop in zip(drawn.path, found.hops):
+        assert bool(stop.lost) == (hop.disposition not in (Disposition.FORWARDED, Disposition.ACCEPTED))
+        if hop.disposition is Disposition.FORWARDED:
+            assert stop.moves, f"no wire is lit from {hop.place} to {hop.next_place}"
+    for number in (None, *range(1, min(len(found.hops), 12) + 1)):
+        ElementTree.fromstring(svg(drawn, hop=number))
+    assert len(text.trace_text(found).splitlines()) >= min(len(found.hops), 10)
+    assert "object at 0x" not in trace_html(found) + describe(found)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_fault_can_be_drawn_and_told(name: str):
+    network = article()
+    for target in targets(network, fault_called(name))[:2] or (None,):
+        broken = break_network(network, name, target)
+        for way in (("a1", "b1"), ("a1", "a2"), ("b1", "a1"), ("a1", "Internet"), ("db", "b1")):
+            check_journey(broken, *way)
+
+
+def test_a_loop_is_told_by_its_two_ends():
+    found = trace(break_network(article(), "cni0-missing", "node-b"), "a1", "b1")
+    lines = text.trace_text(found).splitlines()
+    assert len(found.hops) == 128 and len(lines) == 10
+    assert lines[7] == "… 119 more hops …" and lines[-1].startswith("node-b  loop, ended by TTL")
+    assert trace_html(found).count("<table>") == 9
+
+
+def test_every_event_can_be_told():
+    for event in article_timeline().events:
+        assert event.component in event_html(event) and event.component in describe(event)
+
+
+def test_imported_cluster_is_drawn_with_what_is_known():
+    nodes = (
+        '{"apiVersion":"v1","kind":"List","items":[{"kind":"Node","metadata":{"name":"cn-zhangjiakou.192.168.0.81"},'
+    )
+    nodes += '"spec":{"podCIDR":"10.155.2.192/26"},"status":{}}]}'
+    drawn = scene(read_kubectl(nodes).network)
+    unknown = [box.id for box in drawn.boxes if box.state == "unknown"]
+    assert any(id.endswith("__cni0") for id in unknown) and any(id.endswith("__eth0") for id in unknown)
+    assert any(box.sublabel == "10.155.2.192/26" for box in drawn.boxes)
+    ElementTree.fromstring(svg(drawn))

@@ -64,6 +64,8 @@ notebooks: $(READY) ## execute the notebooks and write them, the same bytes each
 	$(RUN) tools/notebooks.py $(NOTEBOOKS)
 
 bench: $(READY) ## measure against the budgets
+	@# What is compared with needs a C compiler; without it the table says what is missing.
+	@$(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r bench/requirements.txt 2>/dev/null || true
 	$(RUN) bench/run.py
 
 lock: ## renew requirements.lock and the pins of binder/

@@ -1,0 +1,1 @@
+"""What flannelviz costs, measured against its budgets: `make bench`, or `python -m bench [--quick] [group ...]`."""

@@ -35,8 +35,11 @@ _MODULE_OF = {
     "send": "dataplane.trace",
     # ready-made clusters, faults, real input
     "article": "topologies",
+    "article_plan": "topologies",
+    "article_timeline": "topologies",
     "plan": "topologies",
     "large": "topologies",
+    "large_plan": "topologies",
     "FAULTS": "faults",
     "Fault": "faults",
     "break_network": "faults",

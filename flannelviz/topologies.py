@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from string import ascii_lowercase
 
 from flannelviz.controlplane.timeline import Timeline, build
-from flannelviz.model import ClusterPlan, NodePlan, VSwitch
+from flannelviz.model import ClusterPlan, NodePlan, VSwitch, parse_network
 from flannelviz.network import Network
 
 DATABASE = NodePlan("db", address=IPv4Address("192.168.0.12"))  # an ECS of the VPC that is no node
@@ -24,6 +24,8 @@ ARTICLE = ClusterPlan(
     ),
     other_ecs=(DATABASE,),
 )
+
+CIDRS = ("vpc_cidr", "cluster_cidr", "service_cidr")
 
 
 def article_plan() -> ClusterPlan:
@@ -64,9 +66,15 @@ def _pods_of(node: int, pods: int) -> tuple[str, ...]:
 def plan(nodes: int = 3, pods_per_node: int = 2, **changes: object) -> ClusterPlan:
     """Return a plan with that many nodes and pods and the defaults of the console; `changes` are its fields.
 
-    Shape: nodes and pods are named by letters, podCIDRs come from the allocator: 172.16.0.0/25 for node-a.
+    Shape: nodes and pods are named by letters, podCIDRs come from the allocator: 172.16.0.0/25 for node-a. A CIDR may
+    be written as text.
+    Raises: AddressPlanError if a text is no IPv4 network.
     """
-    return replace(ClusterPlan(nodes=nodes_named(nodes, pods_per_node)), **changes)  # type: ignore[arg-type]
+    parsed = {
+        name: parse_network(value) if name in CIDRS and isinstance(value, str) else value
+        for name, value in changes.items()
+    }
+    return replace(ClusterPlan(nodes=nodes_named(nodes, pods_per_node)), **parsed)  # type: ignore[arg-type]
 
 
 def two_nodes() -> Network:

@@ -6,6 +6,8 @@ import pytest
 
 from flannelviz import topologies
 from flannelviz.controlplane.address_plan import check_plan
+from flannelviz.errors import AddressPlanError
+from flannelviz.topologies import plan
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,21 @@ def test_a_large_network_is_a_small_one_with_more_nodes():
     assert all(pod.phase == "Running" for pod in network.pods.values())
     assert network.nodes["node-40"].pod_cidr == IPv4Network("10.0.9.192/26")
     assert str(network.address("pod-40-61")) == "10.0.9.254"
+
+
+def test_a_cidr_may_be_written_as_text() -> None:
+    assert plan(2, 1, cluster_cidr="10.0.0.0/16").cluster_cidr == IPv4Network("10.0.0.0/16")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("172.16.8.1/25", ["172.16.8.1/25", "write 172.16.8.0/25"]),
+        ("fd00::/64", ["fd00::/64", "IPv6"]),
+        ("ten", ["'ten'", "172.16.0.0/16"]),
+    ],
+)
+def test_a_text_that_is_no_network_is_refused(text: str, words: list[str]) -> None:
+    with pytest.raises(AddressPlanError) as caught:
+        plan(2, 1, cluster_cidr=text)
+    assert all(word in str(caught.value) for word in words)

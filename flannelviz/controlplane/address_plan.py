@@ -243,7 +243,7 @@ def _check_names(plan: ClusterPlan) -> None:
             raise AddressPlanError(_no_name("node name", name))
     for name in _repeated(names):
         raise AddressPlanError(f"two machines are called {name!r}; give each node and ECS a name of its own")
-    pods = [pod if "/" in pod else f"default/{pod}" for node in plan.nodes for pod in node.pods]
+    pods = [pod if "/" in pod else f"default/{pod}" for node in plan.nodes for pod in node.pods + node.host_pods]
     for pod in pods:
         if not _POD.fullmatch(pod):
             raise AddressPlanError(_no_name("pod name", pod))

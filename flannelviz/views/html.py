@@ -89,9 +89,9 @@ def _numbered(trace: Trace, number: int, hop: Hop) -> str:
 
 def hop_html(hop: Hop, before: str = "") -> str:
     """Return one hop as a table: which table was read, the row that decided, its runner-up, the change, the command."""
-    came = f" from {hop.in_dev}" if hop.in_dev else ""
-    goes = f" to {place_name(hop.next_place)}" if hop.next_place else ""
-    return sheet_html(sheets.hop_steps(hop), f"{before}{place_name(hop.place)}, {hop.disposition.value}{came}{goes}")
+    came = f", in by {hop.in_dev}" if hop.in_dev else ""
+    goes = f", on to {place_name(hop.next_place)}" if hop.next_place else ""
+    return sheet_html(sheets.hop_steps(hop), f"{before}{place_name(hop.place)}: {hop.disposition.value}{came}{goes}")
 
 
 def tables_html(tables: Tables) -> str:

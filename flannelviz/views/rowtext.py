@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import Any
 
-from flannelviz.packet import Flow
+from flannelviz.packet import Flow, Step
 from flannelviz.tables import (
     Address,
     Chain,
@@ -32,6 +32,13 @@ def row_text(row: object) -> str:
     """Return any row in the words of the tool that shows it."""
     words = _WORDS.get(type(row))
     return words(row) if words else "" if row is None else visible(str(row))
+
+
+def step_text(step: Step) -> str:
+    """Return the row that decided a lookup; what a bridge found is told as `bridge fdb` tells it."""
+    if step.kind == "fdb" and isinstance(step.row, Link):
+        return f"{step.before.dst_mac} dev {step.row.name} master {step.row.master or step.row.name}"
+    return row_text(step.row)
 
 
 def route_text(route: Route, *, brief: bool = False) -> str:

@@ -13,7 +13,7 @@ from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Step, Trace
 from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, RouteEntry, Tables
 from flannelviz.views.podlan import UNKNOWN
-from flannelviz.views.rowtext import row_text
+from flannelviz.views.rowtext import row_text, step_text
 from flannelviz.views.ruletext import rule_text
 from flannelviz.views.theme import visible
 from flannelviz.views.tooltext import next_hop_name
@@ -201,13 +201,18 @@ def steps(trace: Trace) -> Sheet:
 
 def step_cells(step: Step) -> tuple[str, str, str, str]:
     """Return a lookup as (table, deciding row, runner-up, header change)."""
-    decided = row_text(step.row) if step.row is not None else visible(step.says)
+    decided = step_text(step) if step.row is not None else visible(step.says)
     return step.kind, decided, row_text(step.runner_up), change_text(step)
 
 
 def change_text(step: Step) -> str:
     """Return what a lookup changed in the headers, such as "ttl 64 → 63"."""
-    return ", ".join(f"{name} {before or '-'} → {after or '-'}" for name, before, after in step.changes)
+    return ", ".join(f"{name} {_held(before)} → {_held(after)}" for name, before, after in step.changes)
+
+
+def _held(value: str) -> str:
+    """Return what a header field holds; a field that nobody has filled in yet is a dash."""
+    return "-" if value in ("", "None") else value
 
 
 def hop_steps(hop: Hop) -> Sheet:

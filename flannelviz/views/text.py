@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flannelviz.model import INTERNET, VPC
 from flannelviz.packet import Disposition, Hop, Trace
 from flannelviz.tables import FdbEntry, Link, Route, RouteEntry
-from flannelviz.views.rowtext import EVERYWHERE, decider, route_text, row_text
+from flannelviz.views.rowtext import EVERYWHERE, decider, route_text, row_text, step_text
 from flannelviz.views.ruletext import iptables_s, iptables_save, rule_text
 from flannelviz.views.theme import visible
 from flannelviz.views.tooltext import (
@@ -71,8 +71,8 @@ def _because(hop: Hop) -> str:
             return decider(row)
         case RouteEntry(dst=dst, next_hop_type=kind, next_hop_id=target):
             return " ".join(word for word in (str(dst), kind, target, f"({hop.next_place})") if word)
-        case Link(name=dev, master=str(bridge)):
-            return f"{hop.received.dst_mac} dev {dev} master {bridge}"
+        case Link() if step is not None:
+            return step_text(step)
     return visible(step.says) if step else ""
 
 

@@ -53,7 +53,7 @@ def test_journey_has_a_table_for_each_hop(network: Network, trace: Trace):
     assert checked(html.trace_html(trace)).tags.count("table") == 10
     seen = checked(html.trace_html(trace, network))
     assert seen.tags.count("img") == 1
-    assert "hop 7 of 10, on the way back: node-b, forwarded from cni0 to the VPC" in " ".join(seen.words)
+    assert "hop 7 of 10, on the way back: node-b: forwarded, in by cni0, on to the VPC" in " ".join(seen.words)
 
 
 def test_hop_shows_its_evidence(trace: Trace):

@@ -85,6 +85,13 @@ def test_a_loop_is_told_by_its_two_ends():
     assert trace_html(found).count("<table>") == 9
 
 
+def test_a_switched_packet_is_told_as_bridge_fdb_tells_it():
+    found = trace(article(), "a1", "a2")
+    line = "node-a  forwarded  0a:58:ac:10:00:83 dev veth7267ddb4 master cni0"
+    assert text.trace_text(found).splitlines()[1] == line
+    assert "src - → 172.16.0.130" in trace_html(found)
+
+
 def test_every_event_can_be_told():
     for event in article_timeline().events:
         assert event.component in event_html(event) and event.component in describe(event)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flannelviz.allocations import allocation
 from flannelviz.controlplane.timeline import Timeline, build
@@ -22,6 +22,8 @@ from flannelviz.network import Network, Stage
 from flannelviz.topologies import plan as make_plan
 
 if TYPE_CHECKING:
+    from flannelviz.packet import Trace
+    from flannelviz.views.picture import Picture
     from flannelviz.views.widgets import (
         EventStepper,
         FaultExplorer,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     )
     from flannelviz.views.widgets.predict import Choices
 
-__all__ = ["events", "example_dump", "faults", "journey", "plan", "predict", "your_cluster"]
+__all__ = ["events", "example_dump", "faults", "journey", "picture", "plan", "predict", "printed", "your_cluster"]
 
 
 def predict(
@@ -55,6 +57,20 @@ def journey(network: Network, source: str = "", destination: str = "") -> TraceE
     from flannelviz.views.widgets import TraceExplorer
 
     return TraceExplorer(network, source, destination, trace=trace)
+
+
+def picture(network: Network, trace: Trace | None = None) -> Picture:
+    """Return the picture of `network` without controls, with the way of `trace` lit."""
+    from flannelviz.views.picture import network_picture
+
+    return network_picture(network, trace)
+
+
+def printed(figure: Any, says: str) -> Picture:
+    """Return a matplotlib figure as it goes to print; `says` is what it shows, in a sentence."""
+    from flannelviz.views.picture import figure_picture
+
+    return figure_picture(figure, says)
 
 
 def events(timeline: Timeline, stage: Stage | None = None) -> EventStepper:

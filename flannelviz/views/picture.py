@@ -1,0 +1,42 @@
+"""A drawing that shows itself wherever HTML is shown, trusted or not, and says in words what it shows. READS only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flannelviz.network import Event, Network
+from flannelviz.packet import Trace
+from flannelviz.views.figure import figure_svg
+from flannelviz.views.html import picture_html
+from flannelviz.views.scene import scene
+from flannelviz.views.svg import svg
+from flannelviz.views.theme import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Picture:
+    """An SVG, and the sentence that stands for it where no picture can be seen."""
+
+    drawing: str
+    says: str
+
+    def __repr__(self) -> str:
+        return f"<Picture: {visible(self.says)}>"
+
+    def _repr_html_(self) -> str:
+        return picture_html(self.drawing, self.says)
+
+
+def network_picture(network: Network, trace: Trace | None = None, event: Event | None = None) -> Picture:
+    """Return the picture of a network, with the way of `trace` or the work of `event` lit."""
+    drawn = scene(network, trace=trace, event=event)
+    return Picture(svg(drawn), drawn.says)
+
+
+def figure_picture(figure: Figure, says: str) -> Picture:
+    """Return a matplotlib figure as a picture; the same bytes each time."""
+    return Picture(figure_svg(figure), says)

@@ -45,6 +45,8 @@ _MODULE_OF = {
     "break_network": "faults",
     "read_kubectl": "importers.kubectl",
     "allocation": "allocations",
+    # as plain text
+    "describe": "views.display",
     # errors
     "FlannelvizError": "errors",
     "AddressPlanError": "errors",
@@ -68,3 +70,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def _show_in_ipython() -> None:
+    """Teach a running IPython to show values as pictures and tables; elsewhere do and load nothing."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:
+        import_module("flannelviz.views.display").register(shell)
+
+
+_show_in_ipython()

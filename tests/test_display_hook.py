@@ -1,0 +1,26 @@
+"""A value shows itself as the last line of a cell, with nothing to call but the import."""
+
+import subprocess
+import sys
+
+CELL = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+from flannelviz import article, break_network, trace
+network = article()
+for value in (network, trace(network, "a1", "b1"), trace(network, "a1", "b1").hops[1], network["node-a"], network["VPC"]):
+    shown, _ = shell.display_formatter.format(value)
+    assert "<table" in shown["text/html"], value
+    assert "\\n" in shown["text/plain"] and "object at 0x" not in shown["text/plain"], value
+"""
+
+
+def test_values_show_themselves_in_ipython() -> None:
+    subprocess.run([sys.executable, "-c", CELL], check=True)
+
+
+def test_a_terminal_shows_one_line() -> None:
+    code = "from flannelviz import article, trace; n = article(); print(repr(n)); print(repr(trace(n, 'a1', 'b1')))"
+    lines = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert lines[0] == "<Network: 2 nodes, 4 pods, 5 VPC entries>"
+    assert lines[1].startswith("<Trace default/a1 -> 172.16.8.2: accepted, reply accepted; default/a1 > node-a > VPC")

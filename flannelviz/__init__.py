@@ -55,7 +55,7 @@ _MODULE_OF = {
     "DumpError": "errors",
     "FaultError": "errors",
 }
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+__all__ = sorted(_MODULE_OF)
 __version__ = "0.1.0"
 
 

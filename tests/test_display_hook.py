@@ -8,7 +8,8 @@ from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 from flannelviz import article, break_network, trace
 network = article()
-for value in (network, trace(network, "a1", "b1"), trace(network, "a1", "b1").hops[1], network["node-a"], network["VPC"]):
+found = trace(network, "a1", "b1")
+for value in (network, found, found.hops[1], network["node-a"], network["VPC"]):
     shown, _ = shell.display_formatter.format(value)
     assert "<table" in shown["text/html"], value
     assert "\\n" in shown["text/plain"] and "object at 0x" not in shown["text/plain"], value

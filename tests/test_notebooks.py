@@ -100,6 +100,19 @@ def test_shown_widgets_are_saved_in_the_order_of_their_use(shuffled: Path) -> No
     assert list(state) == [f"{number:032x}" for number in range(len(state))]
 
 
+def test_equal_layouts_are_saved_once_and_without_their_null_fields(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.ipynb"
+    cells = "import ipywidgets as widgets; widgets.VBox([*map(widgets.HTML, ['same', 'same', 'other'])])"
+    nbformat.write(new_notebook(cells=[new_code_cell(cells)]), path)
+    assert tool.main([str(path)]) == 0
+    state = read(path).metadata.widgets[tool.WIDGET_STATE].state
+    assert [model.model_name for model in state.values()].count("LayoutModel") == 1
+    assert [model["state"].value for model in state.values() if model.model_name == "HTMLModel"] == ["same", "other"]
+    assert not [m for m in state.values() if m.model_name == "LayoutModel" and None in m["state"].values()]
+    (box,) = [model["state"] for model in state.values() if model.model_name == "VBoxModel"]
+    assert len(box.children) == 3 and {name.removeprefix("IPY_MODEL_") for name in box.children} < set(state)
+
+
 def test_a_failing_notebook_is_reported_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "failing.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)

@@ -4,7 +4,7 @@ python tools/notebooks.py [--check] NOTEBOOK ...
 
 What differs between two executions without meaning anything is taken out: the random ids of cells and widgets become
 numbers in the order of first use, timings and versions go, keys are sorted. What differs and does mean something
-(an address in a `repr`, an unseeded random number) stays, and `--check` shows it.
+(an address in a `repr`, an unseeded random number) stays, and `--check` shows it. Equal layouts are saved once.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from nbformat import NotebookNode
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+STYLING = ("LayoutModel", "StyleModel")  # what a widget's layout and style are saved as
 BUDGET = 10.0  # seconds for one notebook, top to bottom
 CELL_TIMEOUT = 120  # seconds
 
@@ -73,8 +74,33 @@ def keep_shown_models(notebook: NotebookNode) -> list[str]:
     for model_id in shown_models(notebook.cells):
         for reached in reachable(model_id, state, order):
             order[reached] = None
-    saved["state"] = {model_id: state[model_id] for model_id in order}
-    return list(order)
+    saved["state"] = {model_id: without_empty_fields(state[model_id]) for model_id in order}
+    for sharable in (STYLING, ("HTMLModel",)):  # texts are equal once their styles are
+        saved["state"] = sharing_equals(saved["state"], sharable, set(shown_models(notebook.cells)))
+    return list(saved["state"])
+
+
+def without_empty_fields(model: dict[str, Any]) -> dict[str, Any]:
+    """Return a layout or a style without its null fields, which mean the same as none; others stay as they are.
+
+    A page has hundreds of them with sixty fields each. JupyterLab leaves them out too when it saves.
+    """
+    if not model["model_name"].endswith(STYLING):
+        return model
+    return {**model, "state": {name: value for name, value in model["state"].items() if value is not None}}
+
+
+def sharing_equals(state: dict[str, Any], sharable: tuple[str, ...], shown: set[str]) -> dict[str, Any]:
+    """Return `state` with one of several equal models of the `sharable` kinds, which no saved page changes."""
+    kept: dict[str, str] = {}
+    twins: dict[str, str] = {}
+    for model_id, model in state.items():
+        if model["model_name"].endswith(sharable) and model_id not in shown:
+            twins[model_id] = kept.setdefault(json.dumps(model, sort_keys=True), model_id)
+    left = {model_id: model for model_id, model in state.items() if twins.get(model_id, model_id) == model_id}
+    text = re.sub(r"(?<=IPY_MODEL_)\w+", lambda match: twins.get(match[0], match[0]), json.dumps(left))
+    result: dict[str, Any] = json.loads(text)
+    return result
 
 
 def shown_models(cells: Iterable[NotebookNode]) -> Iterator[str]:

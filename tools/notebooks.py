@@ -75,7 +75,7 @@ def keep_shown_models(notebook: NotebookNode) -> list[str]:
         for reached in reachable(model_id, state, order):
             order[reached] = None
     saved["state"] = {model_id: without_empty_fields(state[model_id]) for model_id in order}
-    for sharable in (STYLING, ("HTMLModel",)):  # texts are equal once their styles are
+    for sharable in (STYLING, ("HTMLModel", "AnyModel")):  # texts are equal once their styles are
         saved["state"] = sharing_equals(saved["state"], sharable, set(shown_models(notebook.cells)))
     return list(saved["state"])
 

@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from html import escape
-from typing import Any, TypeVar
+from typing import Any
 
 import ipywidgets as widgets
 
 from flannelviz.errors import FlannelvizError
 from flannelviz.views.svg import data_uri
 from flannelviz.views.theme import visible
+from flannelviz.views.widgets.keys import Keys
 from flannelviz.views.widgets.sheet import SHEET
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
-P = TypeVar("P", bound="Panel")
+SHORT = 16  # characters
 
 
 class Panel(widgets.VBox):
@@ -31,7 +32,7 @@ class Panel(widgets.VBox):
 
     def __init__(self, children: Iterable[widgets.Widget]) -> None:
         self.message = Message()
-        super().__init__([widgets.HTML(SHEET), *children, self.message])
+        super().__init__([widgets.HTML(SHEET), Keys(), *children, self.message])
         self.add_class("fv-widget")
 
     @property
@@ -150,7 +151,13 @@ def table_html(caption: str, head: Sequence[str], rows: Iterable[Sequence[object
 
 def _table_row(cells: Sequence[object], current: bool) -> str:
     mark = ' aria-current="true"' if current else ""
-    return f"<tr{mark}>" + "".join(f"<td>{marked(str(cell))}</td>" for cell in cells) + "</tr>"
+    return f"<tr{mark}>" + "".join(_cell(str(cell)) for cell in cells) + "</tr>"
+
+
+def _cell(text: str) -> str:
+    """Return a cell; a name or a number is never broken in two, the table scrolls instead."""
+    short = ' class="fv-short"' if len(text) <= SHORT and "`" not in text else ""
+    return f"<td{short}>{marked(text)}</td>"
 
 
 @contextmanager

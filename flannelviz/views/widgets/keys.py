@@ -1,0 +1,66 @@
+"""Let the arrow keys stay with the control that has the focus; JupyterLab would move to another cell with them."""
+
+from __future__ import annotations
+
+import anywidget
+
+# JupyterLab leaves a key alone only if the focused element itself says so. The rest is what ipywidgets leaves out:
+# radio buttons that are one group, a name for a slider, and a folded box that opens without a mouse.
+ESM = """
+const KEYED = 'select, input[type=radio], input[type=range], [role=slider], .jupyter-widget-Collapse-header';
+const FOLD = '.jupyter-widget-Collapse-header';
+let groups = 0;
+
+function group(panel) {
+  for (const box of panel.querySelectorAll('.widget-radio-box:not([role])')) {
+    const question = panel.querySelector('.fv-question');
+    box.setAttribute('role', 'radiogroup');
+    if (question) box.setAttribute('aria-label', question.textContent);
+    groups += 1;
+    for (const radio of box.querySelectorAll('input')) radio.name = `fv-group-${groups}`;
+  }
+}
+
+function name(panel) {
+  for (const slider of panel.querySelectorAll('[role=slider]:not([aria-label])')) {
+    const label = slider.closest('.widget-inline-hbox')?.querySelector('.widget-label');
+    if (label) slider.setAttribute('aria-label', label.textContent);
+  }
+}
+
+function fold(panel) {
+  for (const header of panel.querySelectorAll(FOLD)) {
+    header.tabIndex = 0;
+    header.setAttribute('role', 'button');
+    const open = header.parentElement.classList.contains('jupyter-widget-Collapse-open');
+    header.setAttribute('aria-expanded', open);
+  }
+}
+
+function pressed(event) {
+  if (event.defaultPrevented || !event.target.matches(FOLD) || ![' ', 'Enter'].includes(event.key)) return;
+  event.preventDefault();
+  event.target.click();
+}
+
+function attach(el) {
+  const panel = el.closest('.fv-widget');
+  if (!panel) return requestAnimationFrame(() => attach(el));
+  const improve = () => { group(panel); name(panel); fold(panel); };
+  panel.addEventListener('focusin', ({ target }) => {
+    if (target.matches(KEYED)) target.dataset.lmSuppressShortcuts = 'true';
+  });
+  panel.addEventListener('keydown', pressed);
+  panel.addEventListener('click', () => setTimeout(() => fold(panel)));
+  improve();
+  new MutationObserver(improve).observe(panel, { childList: true, subtree: true });
+}
+
+export default { render({ el }) { el.style.display = 'none'; attach(el); } };
+"""
+
+
+class Keys(anywidget.AnyWidget):
+    """Nothing to see: it hands the arrow keys to the controls of the panel that it is put into."""
+
+    _esm = ESM

@@ -11,7 +11,9 @@ from html import escape
 from flannelviz.network import Event
 from flannelviz.packet import AnyRow, Disposition, Hop, Packet, Step, Trace
 from flannelviz.tables import File
-from flannelviz.views.text import hop_says, row_text, short_place
+from flannelviz.views.rowtext import row_text
+from flannelviz.views.sheets import change_text
+from flannelviz.views.text import hop_says, short_place
 from flannelviz.views.theme import visible
 from flannelviz.views.widgets.panel import marked, table_html, visible_lines
 
@@ -23,15 +25,22 @@ KIND = {
 }
 
 
-def event_card(event: Event, last: int) -> str:
-    """Return one event: its author, what it did, what an operator would see of it, and the rows that changed."""
-    places = ", ".join(short_place(place) for place in event.places) or "no table"
+def line_html(words: str) -> str:
+    """Return the sentence above a picture, which a screen reader reads whenever it changes."""
+    return f'<p class="fv-line" role="status">{words}</p>'
+
+
+def event_line(event: Event, last: int) -> str:
+    """Return who did what, in one sentence."""
     head = f"event {event.number} of {last}, {event.stage} stage"
-    return (
-        f'<div class="fv-card" role="status"><p class="fv-note">{escape(head)}</p>'
-        f"<p><b>{marked(event.component)}</b> {marked(event.action)}</p>{artefact_html(event.artefact)}</div>"
-        + table_html(f"What it changes: {places}", ("", "place", "row", "because"), _changed(event))
-    )
+    return line_html(f"<b>{escape(head)}</b><br><b>{marked(event.component)}</b> {marked(event.action)}")
+
+
+def event_card(event: Event) -> str:
+    """Return the rows that an event wrote and removed, and beside them what an operator would see of it."""
+    places = ", ".join(short_place(place) for place in event.places) or "no place"
+    table = table_html(f"What changes at {places}", ("", "place", "row", "because"), _changed(event))
+    return f'<div class="fv-columns">{table}<div>{artefact_html(event.artefact)}</div></div>'
 
 
 def artefact_html(artefact: File | None) -> str:
@@ -74,21 +83,23 @@ def _count(event: Event) -> str:
     return f"{written} {removed}".strip() or "0"
 
 
-def hop_card(trace: Trace, number: int) -> str:
-    """Return one hop: the packet as it came and as it left, and every lookup with the row that decided."""
+def hop_line(trace: Trace, number: int) -> str:
+    """Return what happens at a hop in one sentence, and the packet as it came and as it left."""
     hop = trace.hops[number - 1]
-    head = f'<p role="status"><b>{marked(hop_says(trace, number))}</b></p>'
-    return f'<div class="fv-card">{head}{_packets(hop)}</div>' + table_html(
-        f"Lookups at {short_place(hop.place)}",
-        ("table", "row that decided", "without it", "outcome", "command that shows it"),
-        map(_step_cells, hop.steps),
-    )
+    return line_html(f"<b>{marked(hop_says(trace, number))}</b><br>{_packets(hop)}")
+
+
+def hop_card(trace: Trace, number: int) -> str:
+    """Return every lookup of one hop, with the row that decided and the one that would decide without it."""
+    hop = trace.hops[number - 1]
+    head = ("table", "decided by", "without it", "outcome", "command that shows it")
+    return table_html(f"Lookups at {short_place(hop.place)}", head, map(_step_cells, hop.steps))
 
 
 def _packets(hop: Hop) -> str:
-    came = f"<p>in: <code>{escape(packet_text(hop.received))}</code></p>"
-    went = f"<p>out: <code>{escape(packet_text(hop.sent))}</code></p>"
-    return came + (went if hop.disposition is Disposition.FORWARDED and hop.sent != hop.received else "")
+    came, went = packet_text(hop.received), packet_text(hop.sent)
+    forwarded = hop.disposition is Disposition.FORWARDED and came != went
+    return f"in: <code>{escape(came)}</code>" + (f" out: <code>{escape(went)}</code>" if forwarded else "")
 
 
 def packet_text(packet: Packet) -> str:
@@ -98,10 +109,11 @@ def packet_text(packet: Packet) -> str:
 
 
 def _step_cells(step: Step) -> Sequence[str]:
-    changes = "".join(f"\n{name} {old or 'none'} > {new}" for name, old, new in step.changes)
     decided = _as_code(row_text(step.row)) or "no row"
     spare = _as_code(row_text(step.runner_up)) or "nothing"
-    return KIND.get(step.kind, step.kind), decided, spare, step.says + changes, _as_code(step.command)
+    change = change_text(step)
+    outcome = step.says + (f"\n{change}" if change else "")
+    return KIND.get(step.kind, step.kind), decided, spare, outcome, _as_code(step.command)
 
 
 def trace_table(trace: Trace, current: int | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import ipywidgets as widgets
 
@@ -13,7 +14,7 @@ from flannelviz.packet import PING_SIZE, Trace
 from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.svg import svg
 from flannelviz.views.text import short_place
-from flannelviz.views.widgets.cards import hop_card, result_html, trace_table
+from flannelviz.views.widgets.cards import hop_card, hop_line, result_html, trace_table
 from flannelviz.views.widgets.panel import Field, Panel, controls, guarded, picture_html, quietly
 from flannelviz.views.widgets.steps import Steps, dropdown, number_box, text_box
 
@@ -36,10 +37,10 @@ class TraceExplorer(Panel):
         self._make_packet()
         self.steps = Steps("hop", self._on_hop)
         self.slider = self.steps.slider
-        self.result, self.screen, self.card, self.table = (widgets.HTML() for _ in range(4))
+        self.result, self.line, self.screen, self.card, self.table = (widgets.HTML() for _ in range(5))
         ends = controls(self.source_field, self.destination_field, self.address_field)
-        super().__init__([ends, self.packet, self.result, self.steps, self.screen, self.card, self.table])
-        self._send(self._to)
+        super().__init__([ends, self.packet, self.result, self.steps, self.line, self.screen, self.card, self.table])
+        self._travel(self._to)
 
     def _make_ends(self, source: str, destination: str) -> None:
         places = [*self.network.pods, *self.network.ecs_places()]
@@ -70,7 +71,7 @@ class TraceExplorer(Panel):
     @property
     def says(self) -> str:
         """Return the outcome of the journey in one sentence."""
-        return journey_says(self.journey)
+        return journey_says(replace(self.journey, destination=self._to))
 
     @property
     def picture(self) -> str:
@@ -101,9 +102,9 @@ class TraceExplorer(Panel):
 
     def _renew(self, field: Field, destination: str) -> None:
         field.message.say("")
-        self.attempt(field, lambda: self._send(destination), f"the picture still shows {self.says}")
+        self.attempt(field, lambda: self._travel(destination), f"the picture still shows {self.says}")
 
-    def _send(self, destination: str) -> None:
+    def _travel(self, destination: str) -> None:
         """Show the journey to `destination`; if there is none, nothing changes."""
         self.journey = self._traced(destination)
         self._to = destination
@@ -128,8 +129,10 @@ class TraceExplorer(Panel):
             field.message.say("")
 
     def _draw_hop(self) -> None:
-        picture, card, twin = picture_html(self.picture), hop_card(self.journey, self.steps.value), self.twin
-        self.screen.value, self.card.value, self.table.value = picture, card, twin
+        number = self.steps.value
+        line, card = hop_line(self.journey, number), hop_card(self.journey, number)
+        picture, table = picture_html(self.picture), self.twin
+        self.line.value, self.screen.value, self.card.value, self.table.value = line, picture, card, table
 
 
 def _options(places: list[str], chosen: str) -> list[tuple[str, str]]:

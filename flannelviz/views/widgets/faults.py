@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -11,13 +12,13 @@ from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import INTERNET
 from flannelviz.network import Network
 from flannelviz.packet import Hop, Trace
+from flannelviz.views.rowtext import row_text
 from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.svg import svg
-from flannelviz.views.text import row_text, short_place
+from flannelviz.views.text import short_place
+from flannelviz.views.widgets.cards import result_html
 from flannelviz.views.widgets.panel import Field, Panel, controls, picture_html, quietly, table_html
 from flannelviz.views.widgets.steps import dropdown
-
-WIDE = {"width": "min(100%, 26em)"}
 
 
 class FaultExplorer(Panel):
@@ -42,9 +43,9 @@ class FaultExplorer(Panel):
         self.network, self._targets, self._break, self._trace = network, targets, break_network, trace
         self.faults = {one.name: one for one in faults}
         self._make_controls(source, destination, fault)
-        self.card, self.columns, self.screen = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.result, self.card, self.columns, self.screen = (widgets.HTML() for _ in range(4))
         fields = (self.fault_field, self.target_field, self.source_field, self.destination_field)
-        super().__init__([controls(*fields, self.broken), self.card, self.columns, self.screen])
+        super().__init__([controls(*fields), controls(self.broken), self.result, self.card, self.columns, self.screen])
         self._redraw()
 
     def _make_controls(self, source: str, destination: str, fault: str) -> None:
@@ -88,8 +89,8 @@ class FaultExplorer(Panel):
     def says(self) -> str:
         """Return the fault and what becomes of the journey."""
         if not self.broken.value:
-            return f"no fault: {journey_says(self.after)}"
-        return f"{self.fault.value} at {short_place(self.target.value or '')}: {journey_says(self.after)}"
+            return f"no fault: {self._outcome(self.after)}"
+        return f"{self.fault.value} at {short_place(self.target.value or '')}: {self._outcome(self.after)}"
 
     @property
     def picture(self) -> str:
@@ -100,6 +101,10 @@ class FaultExplorer(Panel):
     def twin(self) -> str:
         """Return both journeys as tables."""
         return f'<div class="fv-columns">{self._column("before", self.before)}{self._column("after", self.after)}</div>'
+
+    def _outcome(self, trace: Trace) -> str:
+        """Return what became of a journey, its end called as it was chosen."""
+        return journey_says(replace(trace, destination=self.destination.value))
 
     def _renew(self, field: Field) -> None:
         for one in (self.fault_field, self.target_field, self.source_field, self.destination_field):
@@ -113,6 +118,7 @@ class FaultExplorer(Panel):
         before, after = self._trace(self.network, *ends), self._trace(now, *ends)
         self.now, self.before, self.after = now, before, after
         self.broken.description = "fault is on" if self.broken.value else "fault is off"
+        self.result.value = result_html(self.after, self.says)
         self.card.value, self.columns.value = self._about(fault), self.twin
         self.screen.value = picture_html(self.picture)
 
@@ -139,7 +145,7 @@ class FaultExplorer(Panel):
         number = first_difference(self.before, self.after)
         rows = (_cells(hop, i, i == number) for i, hop in enumerate(trace.hops, 1))
         current = None if number is None else number - 1
-        listed = table_html(f"{name}: {journey_says(trace)}", ("hop", "place", "fate", "because"), rows, current)
+        listed = table_html(f"{name}: {self._outcome(trace)}", ("hop", "place", "fate", "because"), rows, current)
         return f"<div>{listed}</div>"
 
 

@@ -26,7 +26,7 @@ def bars_svg(found: Any) -> str:
     height = ROW * len(found.levels) + 8
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="fv" role="img" viewBox="0 0 {WIDTH} {height}" width="100%"'
-        f' style="max-width:{WIDTH * 1.2:g}px" aria-label={quoteattr(levels_say(found))}>'
+        f' style="max-width:{WIDTH}px" aria-label={quoteattr(levels_say(found))}>'
         f'<style>{STYLE}</style><rect class="fv-ground" width="{WIDTH}" height="{height}" rx="8"/>{bars}</svg>'
     )
 

@@ -83,11 +83,11 @@ class Predict(Panel):
         return widgets.RadioButtons(options=options, value=None, layout={"width": "100%"})
 
     def _text(self) -> widgets.Text:
-        return widgets.Text(placeholder="your answer", description="answer", layout={"width": "min(100%, 24em)"})
+        return widgets.Text(description="your answer", layout={"width": "24em", "max_width": "98%"})
 
     def _quiz(self) -> widgets.VBox:
-        asked = widgets.HTML(f'<div class="fv-question">{marked(self.question)}</div>')
-        box = widgets.VBox([asked, self.control, controls(self.commit, self.again), self.screen])
+        self.asked = widgets.HTML(f'<div class="fv-question">{marked(self.question)}</div>')
+        box = widgets.VBox([self.asked, self.control, controls(self.commit, self.again), self.screen])
         box.add_class("fv-quiz")
         return box
 

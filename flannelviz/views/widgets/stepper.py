@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from flannelviz.network import Event, Network, Stage
 from flannelviz.views.scene import scene
 from flannelviz.views.svg import svg
-from flannelviz.views.widgets.cards import event_card, events_table
+from flannelviz.views.widgets.cards import event_card, event_line, events_table
 from flannelviz.views.widgets.panel import Panel, guarded, picture_html
 from flannelviz.views.widgets.steps import Steps
 
@@ -44,9 +44,9 @@ class EventStepper(Panel):
         first, last = _ends(timeline, stage)
         self.steps = Steps("event", self._on_move)
         self.slider = self.steps.slider
-        self.screen, self.card, self.table = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.line, self.screen, self.card, self.table = (widgets.HTML() for _ in range(4))
         self.steps.span(first, last, first)
-        super().__init__([self.steps, self.screen, self.card, self.table])
+        super().__init__([self.steps, self.line, self.screen, self.card, self.table])
         self._draw()
 
     @property
@@ -67,20 +67,23 @@ class EventStepper(Panel):
 
     @property
     def twin(self) -> str:
-        """Return the event and the ones before it as tables."""
-        number = self.steps.value
-        before = range(max(self.slider.min, number - LOOK_BACK), number + 1)
-        listed = events_table(map(self.timeline.event, before), number)
-        return event_card(self.event, len(self.timeline)) + listed
+        """Return the event as a table, and the ones before it."""
+        return event_card(self.event) + self._listed()
 
     @guarded
     def _on_move(self, _change: object) -> None:
         self._draw()
 
     def _draw(self) -> None:
-        picture, twin = picture_html(self.picture), self.twin
+        line, picture = event_line(self.event, len(self.timeline)), picture_html(self.picture)
+        card, table = event_card(self.event), self._listed()
         self.message.say("")
-        self.screen.value, self.card.value = picture, twin
+        self.line.value, self.screen.value, self.card.value, self.table.value = line, picture, card, table
+
+    def _listed(self) -> str:
+        number = self.steps.value
+        before = range(max(self.slider.min, number - LOOK_BACK), number + 1)
+        return events_table(map(self.timeline.event, before), number)
 
 
 def _ends(timeline: Moments, stage: Stage | None) -> tuple[int, int]:

@@ -14,7 +14,11 @@ class Steps(widgets.HBox):
 
     def __init__(self, what: str, moved: Callable[[object], None]) -> None:
         self.slider = widgets.IntSlider(
-            min=1, max=1, description=what, style={"description_width": "initial"}, layout={"width": "min(100%, 26em)"}
+            min=1,
+            max=1,
+            description=what,
+            style={"description_width": "initial"},
+            layout={"width": "26em", "max_width": "100%"},
         )
         self.back = button("\N{BLACK LEFT-POINTING TRIANGLE} back", lambda _: self._by(-1), f"previous {what}")
         self.on = button("next \N{BLACK RIGHT-POINTING TRIANGLE}", lambda _: self._by(1), f"next {what}", main=True)
@@ -36,7 +40,10 @@ class Steps(widgets.HBox):
         self._enable()
 
     def _by(self, step: int) -> None:
+        """Take a step; at an end the other button gets the focus, because a disabled one would lose it."""
         self.slider.value += step
+        if self.on.disabled or self.back.disabled:
+            (self.back if self.on.disabled else self.on).focus()
 
     def _moved(self, change: object) -> None:
         self._enable()
@@ -65,6 +72,5 @@ def number_box(what: str, value: int, least: int, most: int) -> widgets.BoundedI
     )
 
 
-# Labels in one column; in a narrow page the control takes the whole width.
-_STYLE = {"description_width": "7em"}
-_LAYOUT = {"width": "min(100%, 20em)"}
+_STYLE = {"description_width": "initial"}
+_LAYOUT = {"width": "15em", "max_width": "100%"}

@@ -49,8 +49,7 @@ class YourCluster(Panel):
             description="dump",
             rows=6,
             continuous_update=False,
-            style={"description_width": "4em"},
-            layout={"width": "min(100%, 46em)"},
+            layout={"width": "46em", "max_width": "98%"},
         )
         self.upload = widgets.FileUpload(description="Upload", accept=".json,.txt", multiple=False)
         self.text_field, self.upload_field = Field(self.text), Field(self.upload)

@@ -1,0 +1,35 @@
+"""One line for each widget, with nothing drawn until it is asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+from flannelviz import lab
+from flannelviz.topologies import article, article_timeline
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda: lab.journey(article(), "a1", "Internet"), "<TraceExplorer: a1 to Internet: request and reply arrive>"),
+        (lambda: lab.events(article_timeline(), "pod"), "<EventStepper: event 33 of 60: container runtime starts"),
+        (lambda: lab.plan(nodes=2), "<PlanExplorer: VPC CIDR to ECS addresses: 2 of 252"),
+        (lambda: lab.faults(article(), "a1", "b1", fault="cni0-down"), "<FaultExplorer: cni0-down at node-a: a1 to b1"),
+        (lambda: lab.your_cluster(), "<YourCluster: nothing was read yet>"),
+        (lambda: lab.predict("Why?", {"so": "because"}, right="so"), "<Predict: Why? (not answered yet)>"),
+    ],
+)
+def test_a_widget_is_one_line(made, says):
+    assert repr(made()).startswith(says.removesuffix(">"))
+
+
+def test_nothing_that_draws_is_imported_with_it():
+    script = "import sys; import flannelviz.lab; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert "flannelviz.lab" in loaded
+    assert not {"ipywidgets", "anywidget", "matplotlib", "pandas"} & set(loaded)
+
+
+def test_every_name_is_documented():
+    assert all(getattr(lab, name).__doc__ for name in lab.__all__)

@@ -1,0 +1,91 @@
+"""Faults: the same journey before and after, and the first hop at which they part."""
+
+import pytest
+
+from flannelviz import lab
+from flannelviz.dataplane.trace import trace
+from flannelviz.errors import FaultError, UnknownPlaceError
+from flannelviz.faults import FAULTS, break_network
+from flannelviz.network import Network
+from flannelviz.topologies import article
+from flannelviz.views.widgets.faults import first_difference
+
+
+@pytest.fixture
+def faults():
+    return lab.faults(article(), "a1", "b1", fault="vpc-route-missing")
+
+
+def test_both_journeys_are_shown(faults):
+    faults.target.value = "node-b"
+    assert faults.before.ok and not faults.after.ok
+    assert "before: a1 to b1: request and reply arrive" in faults.columns.value
+    assert "after: a1 to b1: the request is lost at VPC" in faults.columns.value
+    assert 'data-lost="' in faults.screen.value
+
+
+def test_the_first_difference_is_marked_in_words(faults):
+    faults.target.value = "node-b"
+    assert "the first difference is hop 3, at VPC" in faults.card.value
+    assert faults.columns.value.count("first difference") == 2
+    assert faults.columns.value.count('aria-current="true"') == 2
+
+
+def test_the_card_tells_cause_change_symptom_and_command(faults):
+    fault = faults.faults["vpc-route-missing"]
+    for words in (fault.symptom, f"<code>{fault.command}</code>"):
+        assert words.replace("'", "&#x27;") in faults.card.value
+
+
+def test_the_fault_can_be_switched_off(faults):
+    faults.target.value = "node-b"
+    faults.broken.value = False
+    assert faults.after.ok and "both columns show the healthy network" in faults.card.value
+    assert faults.broken.description == "fault is off"
+    faults.broken.value = True
+    assert not faults.after.ok
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_fault_can_be_chosen(faults, fault):
+    faults.fault.value = fault.name
+    assert faults.fault_field.message.value == ""
+    assert fault.name in faults.card.value
+    assert faults.target.value is not None
+
+
+def test_a_fault_that_does_not_touch_the_journey_says_so(faults):
+    faults.fault.value = "nat-gateway-missing"
+    assert "the same at every hop" in faults.card.value
+
+
+def test_the_targets_follow_the_fault(faults):
+    faults.fault.value = "veth-host-down"
+    assert [place for _, place in faults.target.options] == ["default/a1", "default/a2", "default/b1", "default/b2"]
+    faults.fault.value = "nat-gateway-missing"
+    assert faults.target.disabled and faults.target.value == "VPC"
+
+
+def test_a_fault_that_cannot_be_put_here_is_refused_and_nothing_changes(faults):
+    def refuse(*_: object) -> Network:
+        raise FaultError("the VPC holds no entry <b>")
+
+    before = faults.columns.value, faults.screen.value, faults.card.value, faults.result.value
+    faults._break = refuse
+    faults.target.value = "node-b"
+    assert "the VPC holds no entry &lt;b&gt;" in faults.target_field.message.value
+    assert (faults.columns.value, faults.screen.value, faults.card.value, faults.result.value) == before
+
+
+def test_nothing_travels_in_an_empty_network():
+    with pytest.raises(UnknownPlaceError, match="nothing travels"):
+        lab.faults(Network())
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "number"), [("vpc-route-missing", "node-b", 3), ("veth-host-down", "a1", 1), (None, None, None)]
+)
+def test_first_difference(fault, target, number):
+    network = article()
+    broken = break_network(network, fault, target) if fault else network
+    assert first_difference(trace(network, "a1", "b1"), trace(broken, "a1", "b1")) == number

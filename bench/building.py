@@ -54,7 +54,7 @@ def milliseconds(costs: list[Cost]) -> str:
 def megabytes(costs: list[Cost]) -> str:
     if not STATUS.exists():
         return "memory not measured: only Linux tells it here"
-    return f"{medians(column(costs, 'resident'), 'MB', 'processes')} of RSS"
+    return f"{number(median(column(costs, 'resident')))} MB of RSS"
 
 
 def built_apart(nodes: int, scale: Scale) -> list[Cost]:

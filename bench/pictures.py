@@ -14,14 +14,18 @@ from flannelviz.topologies import three_nodes
 
 def picture(scale: Scale) -> Iterator[Line]:
     """Yield first pictures, and new ones after a change of source or destination, of both networks."""
-    for network, where in ((three_nodes(), "3 nodes"), (large(scale.nodes, scale.pods_per_node), scale.name)):
-        yield from drawings(network, where, scale)
-        yield from changes(network, where, scale)
+    yield from of_one(three_nodes(), "3 nodes", scale)
+    yield from of_one(large(scale.nodes, scale.pods_per_node), scale.name, scale)
+
+
+def of_one(network: Network, where: str, scale: Scale) -> Iterator[Line]:
+    gc.collect()  # what building the network put off
+    yield from drawings(network, where, scale)
+    yield from changes(network, where, scale)
 
 
 def drawings(network: Network, where: str, scale: Scale) -> Iterator[Line]:
     """Yield the time from a network to SVG text, without and with the way of a packet in it."""
-    gc.collect()  # what building the network put off
     from flannelviz.views.scene import scene
     from flannelviz.views.svg import svg
 
@@ -52,7 +56,8 @@ def moved(explorer: object, moves: int) -> list[float]:
     places = list(explorer.network.pods)
     for move in range(moves):
         control, values = (explorer.address, places) if move % 2 else (explorer.source, sources)
-        value = random.choice([value for value in values if value not in (explorer.source.value, control.value)])
+        shown = (explorer.source.value, explorer.destination.value, explorer.address.value)
+        value = random.choice([value for value in values if value not in shown])
         before = explorer.screen.value
         taken.append(seconds(setattr, control, "value", value) * 1000)
         assert explorer.screen.value != before, f"no new picture for {value}"

@@ -29,7 +29,7 @@ from bench.traces import trace  # noqa: E402
 Group = Callable[[Scale], Iterator[Line]]
 GROUPS: tuple[Group, ...] = (imports, trace, build, lookup, picture, browser, notebooks, memory)
 NAMES = tuple(group.__name__ for group in GROUPS)
-WIDTHS = (64, 62, 12, 7)
+WIDTHS = (68, 62, 12, 7)
 
 
 def main(arguments: list[str] | None = None) -> None:

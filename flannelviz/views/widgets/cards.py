@@ -39,8 +39,10 @@ def event_line(event: Event, last: int) -> str:
 def event_card(event: Event) -> str:
     """Return the rows that an event wrote and removed, and beside them what an operator would see of it."""
     places = ", ".join(short_place(place) for place in event.places) or "no place"
-    table = table_html(f"What changes at {places}", ("", "place", "row", "because"), _changed(event))
-    return f'<div class="fv-columns">{table}<div>{artefact_html(event.artefact)}</div></div>'
+    rows = [*_signed("+", event.wrote), *_signed("\N{MINUS SIGN}", event.removed)]
+    table = table_html(f"What changes at {places}", ("", "place", "row", "because"), rows)
+    changes = table if rows else '<div class="fv-table"><p>No table that forwards a packet changes.</p></div>'
+    return f'<div class="fv-columns">{changes}<div>{artefact_html(event.artefact)}</div></div>'
 
 
 def artefact_html(artefact: File | None) -> str:
@@ -53,11 +55,8 @@ def artefact_html(artefact: File | None) -> str:
     return f"{name}<pre>{escape(visible_lines(artefact.text))}</pre>"
 
 
-def _changed(event: Event) -> Iterator[Sequence[str]]:
-    if not event.wrote and not event.removed:
-        yield ("", "", "nothing: no table that forwards a packet changes", "")
-    yield from (("+", *_row_cells(place, row)) for place, row in event.wrote)
-    yield from (("\N{MINUS SIGN}", *_row_cells(place, row)) for place, row in event.removed)
+def _signed(sign: str, changed: Iterable[tuple[str, AnyRow]]) -> Iterator[Sequence[str]]:
+    return ((sign, *_row_cells(place, row)) for place, row in changed)
 
 
 def _row_cells(place: str, row: AnyRow) -> tuple[str, str, str]:

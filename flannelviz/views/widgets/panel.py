@@ -5,6 +5,7 @@ Views: they read values and write nothing. A widget owns its controls; what they
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -56,9 +57,9 @@ class Panel(widgets.VBox):
 
     def as_html(self) -> str:
         """Return the present state as HTML that needs neither a kernel nor trust."""
-        alt = escape(visible(self.says))
-        image = f'<img src="{data_uri(self.picture)}" alt="{alt}">' if self.picture else f"<p>{alt}</p>"
-        return f"<div>{image}{self.twin}</div>"
+        says = escape(visible(self.says))
+        image = f'<img src="{data_uri(self.picture)}" alt="{says}">' if self.picture else ""
+        return f"<div><p><b>{says}</b></p>{image}{_left_aligned(self.twin)}</div>"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {visible(self.says)}>"
@@ -134,6 +135,11 @@ def visible_lines(text: str) -> str:
 def plain(text: str) -> str:
     """Return text for a place that knows no markup, such as the label of a button."""
     return visible(text.replace("`", ""))
+
+
+def _left_aligned(tables: str) -> str:
+    """Return tables that need no sheet: where there is no trust, JupyterLab takes the sheet away and aligns right."""
+    return re.sub(r"<(th|td|caption)(?=[ >])", r'<\1 style="text-align:left"', tables)
 
 
 def picture_html(picture: str) -> str:

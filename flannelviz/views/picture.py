@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.views.figure import figure_svg
-from flannelviz.views.html import picture_html
+from flannelviz.views.html import picture_html, text
 from flannelviz.views.scene import scene
-from flannelviz.views.svg import svg
+from flannelviz.views.svg import data_uri, svg
 from flannelviz.views.theme import visible
 
 if TYPE_CHECKING:
@@ -23,12 +23,17 @@ class Picture:
 
     drawing: str
     says: str
+    width: float | None = None  # px; None: as wide as the page allows
 
     def __repr__(self) -> str:
         return f"<Picture: {visible(self.says)}>"
 
     def _repr_html_(self) -> str:
-        return picture_html(self.drawing, self.says)
+        if self.width is None:
+            return picture_html(self.drawing, self.says)
+        style = f"width:100%;max-width:{self.width:g}px;min-width:{self.width * 0.6:g}px"
+        image = f'<img src="{data_uri(self.drawing)}" alt="{text(self.says)}" style="{style}">'
+        return f'<div style="overflow-x:auto">{image}</div>'
 
 
 def network_picture(network: Network, trace: Trace | None = None, event: Event | None = None) -> Picture:
@@ -39,4 +44,4 @@ def network_picture(network: Network, trace: Trace | None = None, event: Event |
 
 def figure_picture(figure: Figure, says: str) -> Picture:
     """Return a matplotlib figure as a picture; the same bytes each time."""
-    return Picture(figure_svg(figure), says)
+    return Picture(figure_svg(figure), says, figure.get_figwidth() * 100)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 pytest.register_assert_rewrite("tests.browser.lab", "tests.browser.controls")
 
-from tests.browser.lab import CHROMIUM_ARGS, ROOT, LabPage, Server, find_chromium, lab_page, serving  # noqa: E402
+from tests.browser.lab import CHROMIUM_ARGS, ROOT, LabPage, Server, find_chromium, lab_page, new_context, serving  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +19,11 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def context(chromium: Browser) -> BrowserContext:
+    return new_context(chromium)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +41,6 @@ def server(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 @pytest.fixture
-def lab(server: Server, chromium: Browser) -> Iterator[LabPage]:
-    with lab_page(chromium, server) as page:
+def lab(server: Server, context: BrowserContext) -> Iterator[LabPage]:
+    with lab_page(context, server) as page:
         yield page

@@ -18,15 +18,15 @@ from tests.browser.lab import LabPage
 SCRIPT = Path(__file__).with_name("controls.js").read_text("utf-8")
 MOVES = 2
 PATIENCE = 3_000  # milliseconds until a picture must have followed
-QUICK = 700  # milliseconds after which a quiz is taken to wait for its button
+QUICK = 300  # milliseconds after which a quiz is taken to wait for its button
 MOST_MOVES = 400  # in one notebook; more means that controls keep appearing
 MOST_WAKES = 6  # how often one control is used for the sake of another
 ON_THE_WAY = {"disclosure", "confirm"}  # used to reach or to finish a move, not moved for their own sake
 SETTLED = """async element => {
     const controls = window.flannelvizControls;
     let before = controls.shown(element);
-    for (let tries = 0; tries < 40; tries++) {
-        await new Promise(resolve => setTimeout(resolve, 80));
+    for (let tries = 0; tries < 75; tries++) {
+        await new Promise(resolve => setTimeout(resolve, 40));
         const now = controls.shown(element);
         if (now === before) break;
         before = now;

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "shots"
@@ -41,6 +41,11 @@ KERNEL_IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.se
 # JupyterLab draws a widget into an empty panel, some time after its cell has run.
 WIDGETS_DRAWN = """() => !document.querySelector('.jp-Notebook .jp-OutputArea-output.lm-Panel:empty')
     && !/Loading widget/.test(document.querySelector('.jp-Notebook').textContent)"""
+# Returns where the last cell ends, in pixels below the top of the window.
+SCROLL_UP_AND_MEASURE = """() => {
+    document.querySelector('.jp-Notebook .jp-WindowedPanel-outer').scrollTop = 0;
+    return [...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1).getBoundingClientRect().bottom;
+}"""
 # An exception in a widget's callback reaches no cell: only the kernel's message stream tells.
 LISTEN_TO_KERNEL = """() => {
     window.kernelErrors = [];
@@ -143,16 +148,20 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def new_context(browser: Browser) -> BrowserContext:
+    """Return a browser profile for many pages, so that JupyterLab's own code is loaded only once."""
+    return browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
+
+
 @contextmanager
-def lab_page(browser: Browser, server: Server) -> Iterator["LabPage"]:
-    """Yield an empty page in a browser profile of its own; its kernel ends with it."""
-    context = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
+def lab_page(context: BrowserContext, server: Server) -> Iterator["LabPage"]:
+    """Yield an empty page; its kernel ends with it."""
     page = LabPage(context.new_page(), server)
     try:
         yield page
     finally:
         page.shut_kernel_down()
-        context.close()
+        page.page.close()
 
 
 class LabPage:
@@ -226,10 +235,10 @@ class LabPage:
         self.page.locator("#jupyterlab-splash").wait_for(state="detached")
 
     def shoot(self, name: str) -> None:
-        """Save a picture of the whole notebook, in the light and in the dark theme, under build/shots/."""
+        """Save pictures of the whole notebook, in the dark and in the light theme, which stays, under build/shots/."""
         SHOTS.mkdir(parents=True, exist_ok=True)
         self._fit_window()
-        for theme in ("Light", "Dark"):
+        for theme in ("Dark", "Light"):
             self.set_theme(f"JupyterLab {theme}")
             self.page.locator(".jp-NotebookPanel").screenshot(path=SHOTS / f"{name}-{theme.lower()}.png")
         self.page.set_viewport_size(VIEWPORT)
@@ -237,8 +246,7 @@ class LabPage:
     def _fit_window(self) -> None:
         """Make the window as tall as the notebook; cells get their real height only when they come into view."""
         self.page.set_viewport_size(VIEWPORT | {"height": TALLEST})
-        self.page.wait_for_timeout(200)
-        last_cell = self.page.locator(".jp-Notebook .jp-Cell").last.bounding_box()
-        assert last_cell is not None
-        height = last_cell["y"] + last_cell["height"] + FOOTER
-        self.page.set_viewport_size(VIEWPORT | {"height": min(int(height), TALLEST)})
+        self.page.wait_for_timeout(300)
+        bottom = self.page.evaluate(SCROLL_UP_AND_MEASURE)
+        self.page.set_viewport_size(VIEWPORT | {"height": min(int(bottom) + FOOTER, TALLEST)})
+        self.page.evaluate(SCROLL_UP_AND_MEASURE)

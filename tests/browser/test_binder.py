@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 from uv import find_uv_bin
 
 from tests.browser.lab import Server, lab_page, serving
@@ -51,8 +51,8 @@ def server(python: Path, repository: Path, tmp_path_factory: pytest.TempPathFact
         yield server
 
 
-def test_the_launch_address_opens_the_first_notebook(server: Server, chromium: Browser) -> None:
-    with lab_page(chromium, server) as lab:
+def test_the_launch_address_opens_the_first_notebook(server: Server, context: BrowserContext) -> None:
+    with lab_page(context, server) as lab:
         lab.open("notebooks/00_start_here.ipynb")
         assert lab.run_all(), lab.kernel_errors()
         assert lab.page.locator(".jp-Notebook .fv-picture").count() > 0

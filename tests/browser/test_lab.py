@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 
 from tests.browser.controls import MOVES, Driver
 from tests.browser.lab import LabPage, Server, lab_page, serving
@@ -90,8 +90,8 @@ def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
-def lab(server: Server, chromium: Browser) -> Iterator[LabPage]:
-    with lab_page(chromium, server) as page:
+def lab(server: Server, context: BrowserContext) -> Iterator[LabPage]:
+    with lab_page(context, server) as page:
         yield page
 
 

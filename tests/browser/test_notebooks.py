@@ -1,5 +1,7 @@
 """Every notebook in a real JupyterLab, in a real browser: it runs clean, and each of its controls does something."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.browser.controls import Driver
@@ -18,8 +20,7 @@ def test_runs_clean_and_every_control_moves_its_picture(lab: LabPage, name: str)
     lab.open(name)
     assert lab.run_all(), lab.kernel_errors()
     lab.check_clean()
-    lab.shoot(f"{name}-fresh")
+    lab.shoot(Path(name).stem)
     assert lab.page.locator(".fv-quiz .fv-answer:visible").all_inner_texts() == [], "an answer shows before the guess"
     assert Driver(lab).move_everything() == []
-    lab.shoot(f"{name}-moved")
     lab.check_clean()

@@ -1,12 +1,15 @@
 """What all tests share: how hypothesis runs, and which tests may go to different workers."""
 
+import os
+
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 # Timings depend on the machine and on the other worker; the budgets are measured by `make bench`.
-settings.register_profile("flannelviz", deadline=None)
+# In CI the examples are the same each time; elsewhere new ones are drawn.
+settings.register_profile("flannelviz", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("flannelviz")
 
 

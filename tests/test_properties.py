@@ -76,6 +76,8 @@ def damages(network: Network) -> Iterator[tuple[str, Damage]]:
                 yield f"{place} loses {row}", _without(place, name, row)
         for chain in network.tables(place).chains:
             for rule in chain.rules:
+                if rule.mark is not None:
+                    continue  # kube-proxy's mark: without Services nobody sets it
                 yield f"{place} loses {rule}", _without_rule(place, chain, rule)
     for entry in network.vpc.routes:
         yield f"the VPC loses {entry}", lambda n, e=entry: n.writing_vpc(n.vpc.without(e))

@@ -1,7 +1,7 @@
 """Clusters to test with, drawn by hypothesis: small ones, where everything can be tried."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from hypothesis import strategies as st
 

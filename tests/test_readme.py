@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flannelviz.dataplane.trace import trace
+from flannelviz.packet import Disposition
 from flannelviz.topologies import article
 from flannelviz.views.scene import scene
 from flannelviz.views.svg import svg
@@ -41,6 +42,9 @@ def test_the_other_lines_run_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for code in PYTHON:
         exec(compile(code, "README", "exec"), names)
     assert names["found"]
+    broken = trace(names["broken"], "b1", "a1")  # type: ignore[arg-type]
+    assert broken.disposition is Disposition.ACCEPTED
+    assert f"# {broken.reply_disposition.name}:" in README  # type: ignore[union-attr]
 
 
 def test_the_picture_is_drawn_from_this_tree() -> None:

@@ -13,10 +13,10 @@ from flannelviz.controlplane.draft import Change, Draft, Job, Phase, job
 from flannelviz.model import VPC, ClusterPlan, Ecs, KubeEvent, Node, NodePlan, VSwitch
 from flannelviz.tables import File, Origin, Sysctl, Tables, VpcTables
 
-_BRIDGE_NF = Sysctl(
-    "net.bridge.bridge-nf-call-iptables",
-    1,
-    Origin("kernel", "loads br_netfilter", "kubeadm's preflight check demands it of every node"),
+_PREFLIGHT = Origin("kubeadm", "preflight checks", "a node forwards packets, and iptables sees what bridges pass")
+_DEMANDED = (
+    Sysctl("net.bridge.bridge-nf-call-iptables", 1, _PREFLIGHT),
+    Sysctl("net.ipv4.ip_forward", 1, _PREFLIGHT),
 )
 CONSOLE, SCRIPT, KUBEADM, KUBELET = "console", "provisioning script", "kubeadm", "kubelet"
 
@@ -146,11 +146,11 @@ def _register(draft: Draft, planned: NodePlan) -> Change:
 
 
 def _prepared(draft: Draft, name: str) -> Tables:
-    """Return the tables of an ECS once it is a node: iptables sees bridged frames.
+    """Return the tables of an ECS once it is a node: it forwards, and iptables sees bridged frames.
 
-    Source: kubeadm refuses to join a machine on which bridge-nf-call-iptables is not 1.
+    Source: kubeadm's preflight checks refuse to join a machine on which one of the two settings is not 1.
     """
-    return draft.written[name].adding(_BRIDGE_NF)
+    return draft.written[name].adding(*_DEMANDED)
 
 
 def _registered(draft: Draft, planned: NodePlan) -> Node:

@@ -156,7 +156,12 @@ def _add_on_link_route(draft: Draft, wanted: Wanted) -> Change:
 
 def _enable_forwarding(draft: Draft, wanted: Wanted) -> Change:
     tables = cni.forwarding_enabled(draft.written[wanted.node])
-    return Change(BRIDGE, f"writes {IP_FORWARD} = 1 on {wanted.node}", (wanted.node,), written={wanted.node: tables})
+    artefact = File(
+        f"/proc/sys/{IP_FORWARD.replace('.', '/')}", "1\n", Origin(BRIDGE, "enables forwarding", "isGateway")
+    )
+    return Change(
+        BRIDGE, f"writes {IP_FORWARD} = 1 on {wanted.node}", (wanted.node,), artefact, written={wanted.node: tables}
+    )
 
 
 def _masquerade(draft: Draft, wanted: Wanted) -> Change:

@@ -87,8 +87,10 @@ def plan(nodes: int = 3, pods_per_node: int = 2) -> PlanExplorer:
     return PlanExplorer(plan=make_plan, build=build, allocation=allocation, nodes=nodes, pods_per_node=pods_per_node)
 
 
-def faults(network: Network, source: str = "", destination: str = "", *, fault: str = "") -> FaultExplorer:
-    """Return a widget that breaks a copy of `network` and compares a journey before and after."""
+def faults(
+    network: Network, source: str = "", destination: str = "", *, fault: str = "", target: str = ""
+) -> FaultExplorer:
+    """Return a widget that breaks a copy of `network` at `target` and compares a journey before and after."""
     from flannelviz.views.widgets import FaultExplorer
 
     return FaultExplorer(
@@ -100,6 +102,7 @@ def faults(network: Network, source: str = "", destination: str = "", *, fault: 
         break_network=break_network,
         trace=trace,
         fault=fault,
+        target=target,
     )
 
 

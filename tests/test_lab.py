@@ -16,6 +16,10 @@ from flannelviz.topologies import article, article_timeline
         (lambda: lab.events(article_timeline(), "pod"), "<EventStepper: event 33 of 60: container runtime starts"),
         (lambda: lab.plan(nodes=2), "<PlanExplorer: VPC CIDR to ECS addresses: 2 of 252"),
         (lambda: lab.faults(article(), "a1", "b1", fault="cni0-down"), "<FaultExplorer: cni0-down at node-a: a1 to b1"),
+        (
+            lambda: lab.faults(article(), "b1", "a1", fault="nat-gateway-missing", target="VPC"),
+            "<FaultExplorer: nat-gateway-missing at VPC",
+        ),
         (lambda: lab.your_cluster(), "<YourCluster: nothing was read yet>"),
         (lambda: lab.predict("Why?", {"so": "because"}, right="so"), "<Predict: Why? (not answered yet)>"),
     ],

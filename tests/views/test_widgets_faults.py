@@ -77,6 +77,16 @@ def test_a_fault_that_cannot_be_put_here_is_refused_and_nothing_changes(faults):
     assert (faults.columns.value, faults.screen.value, faults.card.value, faults.result.value) == before
 
 
+def test_the_target_may_be_given_from_the_start():
+    widget = lab.faults(article(), "b1", "a1", fault="veth-host-down", target="b1")
+    assert widget.target.value == "default/b1" and "veth-host-down at b1: b1 to a1" in widget.says
+
+
+def test_a_target_that_the_fault_cannot_have_is_refused():
+    with pytest.raises(FaultError, match="veth-host-down cannot be put at node-a; possible here: a1, a2, b1, b2"):
+        lab.faults(article(), fault="veth-host-down", target="node-a")
+
+
 def test_nothing_travels_in_an_empty_network():
     with pytest.raises(UnknownPlaceError, match="nothing travels"):
         lab.faults(Network())

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from flannelviz.errors import UnknownPlaceError
+from flannelviz.errors import FaultError, UnknownPlaceError
 from flannelviz.model import INTERNET
 from flannelviz.network import Network
 from flannelviz.packet import Hop, Trace
@@ -16,9 +16,12 @@ from flannelviz.views.rowtext import row_text
 from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.svg import svg
 from flannelviz.views.text import short_place
+from flannelviz.views.theme import shorten
 from flannelviz.views.widgets.cards import result_html
 from flannelviz.views.widgets.panel import Field, Panel, controls, picture_html, quietly, table_html
 from flannelviz.views.widgets.steps import dropdown
+
+MOST_NAMES = 80  # columns that the possible targets take in a message
 
 
 class FaultExplorer(Panel):
@@ -39,10 +42,14 @@ class FaultExplorer(Panel):
         break_network: Callable[[Network, Any, str], Network],
         trace: Callable[..., Trace],
         fault: str = "",
+        target: str = "",
     ) -> None:
         self.network, self._targets, self._break, self._trace = network, targets, break_network, trace
         self.faults = {one.name: one for one in faults}
         self._make_controls(source, destination, fault)
+        if target:
+            self._aim(target)
+        self._observe()
         self.result, self.card, self.columns, self.screen = (widgets.HTML() for _ in range(4))
         fields = (self.fault_field, self.target_field, self.source_field, self.destination_field)
         super().__init__([controls(*fields), controls(self.broken), self.result, self.card, self.columns, self.screen])
@@ -62,7 +69,15 @@ class FaultExplorer(Panel):
         self.fault_field, self.target_field = Field(self.fault), Field(self.target)
         self.source_field, self.destination_field = Field(self.source), Field(self.destination)
         self._offer_targets()
-        self._observe()
+
+    def _aim(self, target: str) -> None:
+        """Put the fault where the caller wants it. Raises: FaultError if it cannot be there."""
+        place = self.network.place(target)
+        possible = [place for _, place in self.target.options]
+        if place not in possible:
+            names = shorten(", ".join(map(short_place, possible)) or "nowhere", MOST_NAMES)
+            raise FaultError(f"{self.fault.value} cannot be put at {target}; possible here: {names}")
+        self.target.value = place
 
     def _observe(self) -> None:
         self.fault.observe(self._on_fault, names="value")

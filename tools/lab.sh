@@ -6,6 +6,7 @@ set -euo pipefail
 venv=${1:?usage: tools/lab.sh VENV PORT}
 port=${2:?usage: tools/lab.sh VENV PORT}
 options=(
+    --config=tools/jupyter_server_config.py
     --ServerApp.root_dir=notebooks
     --ip=127.0.0.1
     --port="$port"

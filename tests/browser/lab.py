@@ -104,6 +104,7 @@ def free_port() -> int:
 def lab_command(python: Path, folder: Path, server: Server) -> list[str]:
     return [
         *(str(python), "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
+        f"--config={ROOT / 'tools' / 'jupyter_server_config.py'}",
         *("--ip=127.0.0.1", f"--port={server.url.rpartition(':')[2]}", "--ServerApp.port_retries=0"),
         *(f"--IdentityProvider.token={server.token}", f"--ServerApp.root_dir={folder}"),
     ]

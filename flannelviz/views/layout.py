@@ -14,7 +14,7 @@ from flannelviz.network import Network
 from flannelviz.tables import RouteEntry
 from flannelviz.views.fold import Shown, counts
 from flannelviz.views.machine import CHIP_H, LAN_GAP, NODE_W, Column, column, kernel_height, machine
-from flannelviz.views.podlan import UNKNOWN, Item
+from flannelviz.views.podlan import UNKNOWN, Item, has_lan
 from flannelviz.views.shapes import Box, Lane, Point, RowKind, RowLabel, State, Wire, ident, wire_id
 from flannelviz.views.theme import ADVANCE, BOLD_ADVANCE, SMALL, mono_width, room_for, shorten
 from flannelviz.views.tooltext import NO_NEXT_HOP, next_hop_name
@@ -62,7 +62,9 @@ def _columns(network: Network, layout: Network, parts: Shown) -> tuple[Column, .
     x, found = GUTTER + MARGIN, []
     for name in (*parts.nodes, *parts.others):
         width = NODE_W if name in parts.nodes else ECS_W
-        found.append(column(layout if name in layout.ecs or name in layout.nodes else network, parts, name, x, width))
+        of = layout if name in layout.ecs or name in layout.nodes else network
+        lan = has_lan(layout, name) or has_lan(network, name)
+        found.append(column(of, parts, name, x, width, lan=lan))
         x += width + GAP
     return tuple(found)
 
@@ -190,9 +192,11 @@ def lanes(network: Network, lines: Plan) -> tuple[Lane, ...]:
     cluster = str(network.cluster_cidr) if network.cluster_cidr else "? unknown"
     count = len(network.vpc.route_tables)
     tables = {0: "", 1: "one route table"}.get(count, f"{count} route tables")
-    return (
+    found = (
         Lane("outside", "", "", TOP, INTERNET_H + 8),
         Lane("VPC CIDR", vpc, tables, lines.vpc.y + 20, lines.bar_y - lines.vpc.y - 28),
         Lane("ECS addresses", "", "from the vSwitch", lines.bar_y, lines.lan_y - lines.bar_y - 8),
         Lane("cluster CIDR", cluster, "podCIDR per node", lines.lan_y, lines.vpc.bottom - lines.lan_y - 8),
     )
+    has_pods = any(column.lan_h or column.host_h for column in lines.columns)
+    return found if has_pods or not lines.columns else found[:-1]

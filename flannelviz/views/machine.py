@@ -38,17 +38,21 @@ class Column:
 
     def bottom(self, machine_y: float, lan_y: float) -> float:
         """Return the y of the lower edge."""
-        return lan_y + self.lan_h + self.host_h + PAD if self.is_node else machine_y + ECS_H
+        if not self.is_node:
+            return machine_y + ECS_H
+        below = self.lan_h + self.host_h
+        return lan_y + below + PAD if below else lan_y - LAN_GAP + PAD
 
 
-def column(network: Network, parts: Shown, name: str, x: float, width: float) -> Column:
-    """Return the space that an ECS takes."""
+def column(network: Network, parts: Shown, name: str, x: float, width: float, *, lan: bool) -> Column:
+    """Return the space that an ECS takes; without a `lan`, and without pods on it, none is kept for one."""
     pods, host = parts.pods.get(name, ()), parts.host_pods.get(name, ())
     is_node = name in parts.pods
     folds = is_node and len(network.pods_on(name)) > len(pods) + len(host)
     spine = x + width - PAD - CHIP_W / 2 if is_node else x + width / 2
     vswitch = network.ecs[name].vswitch if name in network.ecs else ""
-    return Column(name, x, width, spine, vswitch, is_node, lan_height(len(pods), folds), host_height(len(host)))
+    lan_h = lan_height(len(pods), folds) if lan or pods or folds else 0.0
+    return Column(name, x, width, spine, vswitch, is_node, lan_h, host_height(len(host)))
 
 
 def kernel_height(routes: int) -> float:

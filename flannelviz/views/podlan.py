@@ -31,6 +31,13 @@ def lan_height(pods: int, folds: bool) -> float:
     return LAN_HEAD + BRIDGE_H + cells + (FOLD_H + 10 if folds else 0) + PAD
 
 
+def has_lan(network: Network, place: str) -> bool:
+    """Return whether a node has a podCIDR, a bridge or an unknown podCIDR, so that its pod LAN takes room."""
+    node = network.nodes.get(place)
+    told = node.pod_cidr if node else None
+    return told is not None or network.plan is None or tables_of(network, place).link(CNI0) is not None
+
+
 def host_height(pods: int) -> float:
     """Return the height that so many pods in the node's own network take, below the pod LAN."""
     return (pods + 1) // 2 * (POD_H + PAD)
@@ -50,7 +57,7 @@ def pod_lan(network: Network, parts: Shown, node: Box, y: float, height: float, 
     area = _area(network, node, y, height)
     pods = [pod for pod in parts.pods[place] if pod in network.pods]
     tables = tables_of(network, place)
-    if area.label == "no podCIDR" and tables.link(CNI0) is None and not pods:
+    if not (pods or has_lan(network, place)):
         return
     yield area
     yield from _bridge(network, tables, area, spine)

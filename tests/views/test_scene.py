@@ -102,6 +102,19 @@ def test_before_the_first_pod_there_is_no_bridge(network: Network):
     assert drawn.box("node-a__lan") is not None, "the podCIDR is there before the bridge"
 
 
+def test_without_podcidr_no_room_is_kept_for_pods(network: Network):
+    bare = replace(
+        network,
+        pods={},
+        nodes={},
+        written={name: replace(tables, lan=None, fixed_links=()) for name, tables in network.written.items()},
+    )
+    drawn = scene(bare)
+    node, kernel = drawn.box("node-a"), drawn.box("node-a__kernel")
+    assert node and kernel and node.bottom - kernel.bottom < 20 and drawn.box("node-a__lan") is None
+    assert [lane.label for lane in drawn.lanes] == ["outside", "VPC CIDR", "ECS addresses"]
+
+
 def test_journey_lights_every_place_in_order(network: Network, trace: Trace):
     stops = scene(network, trace=trace).path
     assert [stop.number for stop in stops] == list(range(1, 11))

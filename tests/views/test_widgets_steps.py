@@ -1,5 +1,6 @@
 """Stepping: the picture, the words and the table move together, and a refused input changes none of them."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from flannelviz.model import Pod
 from flannelviz.network import Network
 from flannelviz.topologies import article, article_timeline
 
+BOX = re.compile(r'id="([^"]+)"[^>]*>.*?<rect (x="[^"]+" y="[^"]+" width="[^"]+")')
 EVIL = '<img src=x onerror="alert(1)">'
 
 
@@ -45,6 +47,28 @@ def test_a_stage_has_its_own_events(stage, first, last):
     stepper = lab.events(article_timeline(), stage)
     assert (stepper.slider.min, stepper.slider.max, stepper.slider.value) == (first, last, first)
     assert f"{stage} stage" in stepper.line.value
+
+
+def size(widget) -> tuple[float, float]:
+    width, height = re.search(r'viewBox="0 0 (\S+) (\S+)"', widget.picture).groups()
+    return float(width), float(height)
+
+
+@pytest.mark.parametrize("stage", ["initial", "cluster", "node", "pod"])
+def test_nothing_moves_within_a_stage(stage):
+    stepper = lab.events(article_timeline(), stage)
+    stood: dict[str, str] = {}
+    for number in range(stepper.slider.min, stepper.slider.max + 1):
+        stepper.slider.value = number
+        for box, place in BOX.findall(stepper.picture):
+            assert stood.setdefault(box, place) == place, (number, box)
+    assert len(stood) >= 10
+
+
+def test_a_stage_takes_no_room_for_what_comes_later():
+    heights = [size(lab.events(article_timeline(), stage))[1] for stage in ("initial", "cluster", "pod")]
+    assert heights == sorted(set(heights))
+    assert size(lab.events(article_timeline())) == size(lab.events(article_timeline(), "pod"))
 
 
 def test_an_unknown_stage_is_refused():

@@ -102,4 +102,12 @@ _QUIZ = (
     ".fv-answer[data-correct=yes] .fv-verdict{color:var(--fv-wrote)}"
 )
 
-SHEET = "<style>" + "\n".join((_PLACE, _CONTROLS, _TEXTS, _TABLES, _QUIZ)) + "</style>"
+# A saved page has no kernel behind its controls, and JupyterLab puts a broken chain before each of them. One sentence
+# says the same.
+_ASLEEP = (
+    ".fv-widget .jupyter-widgets-disconnected::before{content:none!important}"
+    ".fv-widget.jupyter-widgets-disconnected::before{content:'Saved state. Run this cell, and the controls work.';"
+    "color:var(--fv-muted)!important;font:italic 13px var(--jp-ui-font-family,sans-serif);margin:0 2px 4px}"
+)
+
+SHEET = "<style>" + "\n".join((_PLACE, _CONTROLS, _TEXTS, _TABLES, _QUIZ, _ASLEEP)) + "</style>"

@@ -37,11 +37,15 @@ class Moments(Protocol):
 
 
 class EventStepper(Panel):
-    """Every event of a timeline, or of one stage of it: who did it, what it wrote, and the network afterwards."""
+    """Every event of a timeline, or of one stage of it: who did it, what it wrote, and the network afterwards.
+
+    Everything stands where it will stand at the end of what is stepped through, so that nothing moves.
+    """
 
     def __init__(self, timeline: Moments, stage: Stage | None = None) -> None:
         self.timeline = timeline
         first, last = _ends(timeline, stage)
+        self._layout = timeline.at(last)
         self.steps = Steps("event", self._on_move)
         self.slider = self.steps.slider
         self.line, self.screen, self.card, self.table = (widgets.HTML() for _ in range(4))
@@ -63,7 +67,7 @@ class EventStepper(Panel):
     def picture(self) -> str:
         """Return the network after the event, with what it wrote lit."""
         number = self.steps.value
-        return svg(scene(self.timeline.at(number), event=self.event, layout=self.timeline.network))
+        return svg(scene(self.timeline.at(number), event=self.event, layout=self._layout))
 
     @property
     def twin(self) -> str:

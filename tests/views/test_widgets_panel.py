@@ -53,7 +53,7 @@ def test_a_page_without_a_kernel_shows_the_picture_and_its_table(panels, name):
     assert set(tags) <= ALLOWED
     (image,) = tags["img"]
     assert image["src"].startswith("data:image/svg+xml;base64,")
-    assert image["alt"] == panels[name].says
+    assert image["alt"] == panels[name].still().says
     assert len(tags["table"]) >= 1
     assert all(cell["style"] == "text-align:left" for cell in tags["td"])
 

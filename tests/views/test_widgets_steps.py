@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from flannelviz import lab
+from flannelviz.controlplane.timeline import build
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import Pod
 from flannelviz.network import Network
-from flannelviz.topologies import article, article_timeline
+from flannelviz.topologies import article, article_timeline, plan
 
 BOX = re.compile(r'id="([^"]+)"[^>]*>.*?<rect (x="[^"]+" y="[^"]+" width="[^"]+")')
 EVIL = '<img src=x onerror="alert(1)">'
@@ -71,6 +72,17 @@ def test_a_stage_takes_no_room_for_what_comes_later():
     assert size(lab.events(article_timeline())) == size(lab.events(article_timeline(), "pod"))
 
 
+@pytest.mark.parametrize("moved_to", [7, 10])
+def test_a_page_without_a_kernel_shows_the_whole_stage(moved_to):
+    stepper = lab.events(article_timeline(), "cluster")
+    stepper.slider.value = moved_to
+    still = stepper.still()
+    assert still.says == "events 7 to 14 of 60, and the network after them"
+    assert "data-lit" not in still.picture.partition("</style>")[2] and "172.16.8.0/25" in still.picture
+    assert still.twin.count("<tr>") == 1 + 8 and "aria-current" not in still.twin
+    assert all(event.component in still.twin for event in stepper.timeline.events[6:14])
+
+
 def test_an_unknown_stage_is_refused():
     with pytest.raises(ValueError, match="no stage 'pods'; choose one of initial, cluster, node, pod"):
         lab.events(article_timeline(), "pods")
@@ -96,6 +108,11 @@ def test_a_timeline_that_fails_says_so():
     assert screens(stepper) == before
 
 
+def test_a_long_timeline_is_listed_as_far_as_one_reads():
+    still = lab.events(build(plan(nodes=20))).still()
+    assert still.twin.count("<tr>") == 1 + 100 and still.says.endswith("; the first 100 are listed")
+
+
 # --- journeys -------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +134,13 @@ def test_each_hop_lights_its_place_and_shows_its_evidence(journey):
     assert "ssh node-a ip route get 172.16.8.2" in journey.card.value
     assert "ttl 64 → 63" in journey.card.value
     assert journey.table.value.count("aria-current") == 1
+
+
+def test_a_page_without_a_kernel_shows_the_whole_way(journey):
+    still = journey.still()
+    assert still.says == journey.says and still.twin.count("<tr>") == 1 + 10
+    lit = re.findall(r'class="fv-badge" data-hop="(\d+)" data-direction="\w+" data-lit=', still.picture)
+    assert lit == [str(number) for number in range(1, 11)]
 
 
 def test_the_runner_up_is_shown(journey):

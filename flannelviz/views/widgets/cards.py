@@ -68,12 +68,12 @@ def _as_code(text: str) -> str:
     return f"`{text}`" if text and "`" not in text else text
 
 
-def events_table(events: Iterable[Event], current: int) -> str:
-    """Return events as a table, one line each, the current one marked."""
+def events_table(events: Iterable[Event], caption: str, current: int | None = None) -> str:
+    """Return events as a table, one line each; `current` is the number of the one that is marked."""
     listed = tuple(events)
     rows = ((e.number, e.stage, e.component, e.action, _count(e)) for e in listed)
     index = next((i for i, event in enumerate(listed) if event.number == current), None)
-    return table_html("Events up to here", ("event", "stage", "component", "does", "rows"), rows, index)
+    return table_html(caption, ("event", "stage", "component", "does", "rows"), rows, index)
 
 
 def _count(event: Event) -> str:

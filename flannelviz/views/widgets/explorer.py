@@ -15,7 +15,7 @@ from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.svg import svg
 from flannelviz.views.text import short_place
 from flannelviz.views.widgets.cards import hop_card, hop_line, result_html, trace_table
-from flannelviz.views.widgets.panel import Field, Panel, controls, guarded, picture_html, quietly
+from flannelviz.views.widgets.panel import Field, Panel, Still, controls, guarded, picture_html, quietly
 from flannelviz.views.widgets.steps import Steps, dropdown, number_box, text_box
 
 PORTS = {"icmp": 0, "tcp": 80, "udp": 53}  # what is asked for: an echo, a web page, a name
@@ -82,6 +82,10 @@ class TraceExplorer(Panel):
     def twin(self) -> str:
         """Return the journey as a table."""
         return trace_table(self.journey, self.steps.value)
+
+    def still(self) -> Still:
+        """Return the whole way, every hop lit, and the whole journey as a table."""
+        return Still(self.says, svg(scene(self.network, trace=self.journey)), trace_table(self.journey))
 
     def _on_source(self, _change: object) -> None:
         self._renew(self.source_field, self._to)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 
@@ -23,6 +23,14 @@ from flannelviz.views.widgets.sheet import SHEET
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 SHORT = 16  # characters
+
+
+class Still(NamedTuple):
+    """What stands for a panel on a page that cannot run it: a sentence, an SVG or nothing, and the same as tables."""
+
+    says: str
+    picture: str
+    twin: str
 
 
 class Panel(widgets.VBox):
@@ -51,15 +59,20 @@ class Panel(widgets.VBox):
         """Return what the picture shows as HTML tables."""
         return ""
 
+    def still(self) -> Still:
+        """Return what a page without a kernel shows: the present state, or all of it where one would step through."""
+        return Still(self.says, self.picture, self.twin)
+
     def complain(self, text: str) -> None:
         """Show what went wrong. A panel with several controls says it beside the one that caused it."""
         self.message.say(text)
 
     def as_html(self) -> str:
-        """Return the present state as HTML that needs neither a kernel nor trust."""
-        says = escape(visible(self.says))
-        image = f'<img src="{data_uri(self.picture)}" alt="{says}">' if self.picture else ""
-        return f"<div><p><b>{says}</b></p>{image}{_left_aligned(self.twin)}</div>"
+        """Return what stands for the panel as HTML that needs neither a kernel nor trust."""
+        still = self.still()
+        says = escape(visible(still.says))
+        image = f'<img src="{data_uri(still.picture)}" alt="{says}">' if still.picture else ""
+        return f"<div><p><b>{says}</b></p>{image}{_left_aligned(still.twin)}</div>"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {visible(self.says)}>"

@@ -10,9 +10,10 @@ from flannelviz.network import Event, Network, Stage
 from flannelviz.views.scene import scene
 from flannelviz.views.svg import svg
 from flannelviz.views.widgets.cards import event_card, event_line, events_table
-from flannelviz.views.widgets.panel import Panel, guarded, picture_html
+from flannelviz.views.widgets.panel import Panel, Still, guarded, picture_html
 from flannelviz.views.widgets.steps import Steps
 
+MOST_EVENTS = 100  # of the table on a page without a kernel
 LOOK_BACK = 8  # events of the table that stand before the current one
 STAGES: tuple[Stage, ...] = ("initial", "cluster", "node", "pod")
 
@@ -74,6 +75,14 @@ class EventStepper(Panel):
         """Return the event as a table, and the ones before it."""
         return event_card(self.event) + self._listed()
 
+    def still(self) -> Still:
+        """Return the network after the last of the events, and all of them as a table."""
+        first, last, end = self.slider.min, self.slider.max, self._layout
+        listed = map(self.timeline.event, range(first, min(last, first + MOST_EVENTS - 1) + 1))
+        more = f"; the first {MOST_EVENTS} are listed" if last - first >= MOST_EVENTS else ""
+        says = f"events {first} to {last} of {len(self.timeline)}, and the network after them{more}"
+        return Still(says, svg(scene(end)), events_table(listed, "What happened, event by event"))
+
     @guarded
     def _on_move(self, _change: object) -> None:
         self._draw()
@@ -87,7 +96,7 @@ class EventStepper(Panel):
     def _listed(self) -> str:
         number = self.steps.value
         before = range(max(self.slider.min, number - LOOK_BACK), number + 1)
-        return events_table(map(self.timeline.event, before), number)
+        return events_table(map(self.timeline.event, before), "Events up to here", number)
 
 
 def _ends(timeline: Moments, stage: Stage | None) -> tuple[int, int]:

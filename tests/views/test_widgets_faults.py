@@ -26,8 +26,8 @@ def test_both_journeys_are_shown(faults):
 
 def test_the_first_difference_is_marked_in_words(faults):
     faults.target.value = "node-b"
-    assert "the first difference is hop 3, at VPC" in faults.card.value
-    assert faults.columns.value.count("first difference") == 2
+    assert "the first difference is hop 3, at VPC: ▶ below" in faults.card.value
+    assert faults.columns.value.count(">▶\u00a03</td>") == 2
     assert faults.columns.value.count('aria-current="true"') == 2
 
 

@@ -154,7 +154,7 @@ class FaultExplorer(Panel):
         if number is None:
             return "the same at every hop: this fault does not touch it; try another journey, or another target"
         hop = self.after.hops[number - 1] if number <= len(self.after.hops) else self.before.hops[number - 1]
-        return f"the first difference is hop {number}, at {short_place(hop.place)}"
+        return f"the first difference is hop {number}, at {short_place(hop.place)}: \N{BLACK RIGHT-POINTING TRIANGLE} below"
 
     def _column(self, name: str, trace: Trace) -> str:
         number = first_difference(self.before, self.after)
@@ -167,8 +167,8 @@ class FaultExplorer(Panel):
 def _cells(hop: Hop, number: int, differs: bool) -> Sequence[object]:
     step = hop.deciding_step
     lost = step.says if step and "forwarded" not in hop.disposition.value else ""
-    mark = f"{number} \N{BLACK LEFT-POINTING TRIANGLE} first difference" if differs else number
-    return mark, short_place(hop.place), hop.disposition.value, lost or f"`{row_text(hop.because)}`"
+    mark = "\N{BLACK RIGHT-POINTING TRIANGLE}\N{NO-BREAK SPACE}" if differs else ""
+    return f"{mark}{number}", short_place(hop.place), hop.disposition.value, lost or f"`{row_text(hop.because)}`"
 
 
 def first_difference(before: Trace, after: Trace) -> int | None:

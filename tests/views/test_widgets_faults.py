@@ -37,6 +37,22 @@ def test_the_card_tells_cause_change_symptom_and_command(faults):
         assert words.replace("'", "&#x27;") in faults.card.value
 
 
+def test_one_can_walk_along_the_broken_journey(faults):
+    faults.target.value = "node-b"
+    assert (faults.slider.min, faults.slider.max, faults.slider.value) == (1, 3, 3)
+    assert "hop 3 of 3: the VPC loses the packet" in faults.line.value
+    faults.steps.back.click()
+    assert 'data-hop="2"' in faults.screen.value and "hop 2 of 3: node-a routes" in faults.line.value
+    faults.broken.value = False
+    assert (faults.slider.max, faults.slider.value) == (10, 10)
+
+
+def test_a_page_without_a_kernel_shows_where_the_packet_is_lost(faults):
+    faults.target.value = "node-b"
+    faults.slider.value = 1
+    assert 'class="fv-lost"' in faults.still().picture and "after: a1 to b1" in faults.still().twin
+
+
 def test_the_fault_can_be_switched_off(faults):
     faults.target.value = "node-b"
     faults.broken.value = False

@@ -17,10 +17,11 @@ from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.svg import svg
 from flannelviz.views.text import short_place
 from flannelviz.views.theme import shorten
-from flannelviz.views.widgets.cards import result_html
-from flannelviz.views.widgets.panel import Field, Panel, controls, picture_html, quietly, table_html
-from flannelviz.views.widgets.steps import dropdown
+from flannelviz.views.widgets.cards import hop_line, result_html
+from flannelviz.views.widgets.panel import Field, Panel, Still, controls, guarded, picture_html, quietly, table_html
+from flannelviz.views.widgets.steps import Steps, dropdown
 
+MARK = "\N{BLACK RIGHT-POINTING TRIANGLE}"  # of the row in which two journeys part
 MOST_NAMES = 80  # columns that the possible targets take in a message
 
 
@@ -28,7 +29,7 @@ class FaultExplorer(Panel):
     """One fault, one target, one journey: what it was, what it is, and at which hop they part.
 
     `faults`, `targets(network, fault)` and `break_network(network, fault, target)` are those of `flannelviz.faults`,
-    `trace` the data plane's; `before` and `after` are the two Traces.
+    `trace` the data plane's; `before` and `after` are the two Traces. The picture walks along `after`, from its end.
     """
 
     def __init__(
@@ -50,9 +51,12 @@ class FaultExplorer(Panel):
         if target:
             self._aim(target)
         self._observe()
-        self.result, self.card, self.columns, self.screen = (widgets.HTML() for _ in range(4))
-        fields = (self.fault_field, self.target_field, self.source_field, self.destination_field)
-        super().__init__([controls(*fields), controls(self.broken), self.result, self.card, self.columns, self.screen])
+        self.steps = Steps("hop", self._on_hop)
+        self.slider = self.steps.slider
+        self.result, self.card, self.columns, self.line, self.screen = (widgets.HTML() for _ in range(5))
+        fields = controls(self.fault_field, self.target_field, self.source_field, self.destination_field)
+        told = (self.result, self.card, self.columns)
+        super().__init__([fields, controls(self.broken), *told, self.steps, self.line, self.screen])
         self._redraw()
 
     def _make_controls(self, source: str, destination: str, fault: str) -> None:
@@ -109,13 +113,17 @@ class FaultExplorer(Panel):
 
     @property
     def picture(self) -> str:
-        """Return the network as it is now, with the whole way of the packet lit."""
-        return svg(scene(self.now, trace=self.after))
+        """Return the network as it is now, with the way of the packet lit up to the present hop."""
+        return svg(scene(self.now, trace=self.after), hop=self.steps.value)
 
     @property
     def twin(self) -> str:
         """Return both journeys as tables."""
         return f'<div class="fv-columns">{self._column("before", self.before)}{self._column("after", self.after)}</div>'
+
+    def still(self) -> Still:
+        """Return the whole way through the network as it is now, and both journeys as tables."""
+        return Still(self.says, svg(scene(self.now, trace=self.after)), self.twin)
 
     def _outcome(self, trace: Trace) -> str:
         """Return what became of a journey, its end called as it was chosen."""
@@ -135,7 +143,16 @@ class FaultExplorer(Panel):
         self.broken.description = "fault is on" if self.broken.value else "fault is off"
         self.result.value = result_html(self.after, self.says)
         self.card.value, self.columns.value = self._about(fault), self.twin
-        self.screen.value = picture_html(self.picture)
+        self.steps.span(1, len(after.hops), len(after.hops))
+        self._draw_hop()
+
+    @guarded
+    def _on_hop(self, _change: object) -> None:
+        self._draw_hop()
+
+    def _draw_hop(self) -> None:
+        line, picture = hop_line(self.after, self.steps.value), picture_html(self.picture)
+        self.line.value, self.screen.value = line, picture
 
     def _about(self, fault: Any) -> str:
         rows = (
@@ -154,7 +171,7 @@ class FaultExplorer(Panel):
         if number is None:
             return "the same at every hop: this fault does not touch it; try another journey, or another target"
         hop = self.after.hops[number - 1] if number <= len(self.after.hops) else self.before.hops[number - 1]
-        return f"the first difference is hop {number}, at {short_place(hop.place)}: \N{BLACK RIGHT-POINTING TRIANGLE} below"
+        return f"the first difference is hop {number}, at {short_place(hop.place)}: {MARK} below"
 
     def _column(self, name: str, trace: Trace) -> str:
         number = first_difference(self.before, self.after)
@@ -167,7 +184,7 @@ class FaultExplorer(Panel):
 def _cells(hop: Hop, number: int, differs: bool) -> Sequence[object]:
     step = hop.deciding_step
     lost = step.says if step and "forwarded" not in hop.disposition.value else ""
-    mark = "\N{BLACK RIGHT-POINTING TRIANGLE}\N{NO-BREAK SPACE}" if differs else ""
+    mark = f"{MARK}\N{NO-BREAK SPACE}" if differs else ""
     return f"{mark}{number}", short_place(hop.place), hop.disposition.value, lost or f"`{row_text(hop.because)}`"
 
 

@@ -72,6 +72,15 @@ def test_a_stage_takes_no_room_for_what_comes_later():
     assert size(lab.events(article_timeline())) == size(lab.events(article_timeline(), "pod"))
 
 
+def test_a_long_artefact_opens_on_demand():
+    stepper = lab.events(article_timeline())
+    stepper.slider.value = 13
+    assert "<details><summary>" in stepper.card.value and " lines)</summary><pre>" in stepper.card.value
+    assert "fv-columns" not in stepper.card.value, "nothing stands beside a single sentence"
+    stepper.slider.value = 29
+    assert "<details>" not in stepper.card.value and "fv-columns" in stepper.card.value
+
+
 @pytest.mark.parametrize("moved_to", [7, 10])
 def test_a_page_without_a_kernel_shows_the_whole_stage(moved_to):
     stepper = lab.events(article_timeline(), "cluster")

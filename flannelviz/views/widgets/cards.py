@@ -17,6 +17,7 @@ from flannelviz.views.text import hop_says, short_place
 from flannelviz.views.theme import visible
 from flannelviz.views.widgets.panel import marked, table_html, visible_lines
 
+MOST_LINES = 12  # of an artefact that is shown without being asked for
 KIND = {
     "vpc route": "VPC route table",
     "fdb": "bridge FDB",
@@ -37,22 +38,26 @@ def event_line(event: Event, last: int) -> str:
 
 
 def event_card(event: Event) -> str:
-    """Return the rows that an event wrote and removed, and beside them what an operator would see of it."""
+    """Return the rows that an event wrote and removed, and what an operator would see of it: beside them, if short."""
     places = ", ".join(short_place(place) for place in event.places) or "no place"
     rows = [*_signed("+", event.wrote), *_signed("\N{MINUS SIGN}", event.removed)]
+    seen = artefact_html(event.artefact)
+    if not rows:
+        return f"<p>No table that forwards a packet changes.</p>{seen}"
     table = table_html(f"What changes at {places}", ("", "place", "row", "because"), rows)
-    changes = table if rows else '<div class="fv-table"><p>No table that forwards a packet changes.</p></div>'
-    return f'<div class="fv-columns">{changes}<div>{artefact_html(event.artefact)}</div></div>'
+    return f'<div class="fv-columns">{table}<div>{seen}</div></div>' if seen else table
 
 
 def artefact_html(artefact: File | None) -> str:
-    """Return what an operator would see, with the name of the file or the command above it."""
+    """Return what an operator would see, with the name of the file above it; a long one opens on demand."""
     if artefact is None:
         return ""
-    name = (
-        "" if artefact.path == "commands" else f'<p class="fv-note"><code>{escape(visible(artefact.path))}</code></p>'
-    )
-    return f"{name}<pre>{escape(visible_lines(artefact.text))}</pre>"
+    named = "" if artefact.path == "commands" else f"<code>{escape(visible(artefact.path))}</code>"
+    text = f"<pre>{escape(visible_lines(artefact.text))}</pre>"
+    lines = len(artefact.text.splitlines())
+    if lines > MOST_LINES:
+        return f"<details><summary>{named or 'commands'} ({lines} lines)</summary>{text}</details>"
+    return f'<p class="fv-note">{named}</p>{text}' if named else text
 
 
 def _signed(sign: str, changed: Iterable[tuple[str, AnyRow]]) -> Iterator[Sequence[str]]:

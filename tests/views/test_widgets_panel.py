@@ -116,7 +116,15 @@ def test_a_table_escapes_its_cells_and_marks_the_current_row():
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
 @pytest.mark.parametrize(
     ("text", "ground"),
-    [("ink", "node"), ("ink", "kernel"), ("muted", "bg"), ("on-accent", "cloud-line"), ("lost", "bg"), ("wrote", "bg")],
+    [
+        ("ink", "node"),
+        ("ink", "kernel"),
+        ("muted", "bg"),
+        ("muted", "kernel"),
+        ("on-accent", "cloud-line"),
+        ("lost", "bg"),
+        ("wrote", "bg"),
+    ],
 )
 def test_texts_of_the_sheet_are_readable(palette, text, ground):
     assert contrast(palette[text], palette[ground]) >= 4.5

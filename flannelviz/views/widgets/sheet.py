@@ -47,7 +47,8 @@ _CONTROLS = (
     "border-color:var(--fv-cloud-line);font-weight:600}"
     ".fv-widget .jupyter-button:is(.fv-main,.mod-active):not(:disabled):hover"
     "{background:var(--fv-cloud-line);filter:brightness(1.12)}"
-    ".fv-widget .jupyter-button:disabled{opacity:.5}"
+    ".fv-widget .jupyter-button:disabled{opacity:1;background:var(--fv-kernel);color:var(--fv-muted);"
+    "border:1px dashed var(--fv-kernel-line);font-weight:400}"
     ".fv-widget .widget-readout{min-width:2.5em;color:var(--fv-ink)}"
     ".fv-widget .jupyter-widget-Collapse-header{color:var(--fv-ink);padding:.3em .7em}"
 )

@@ -175,6 +175,22 @@ class NodePlan:
     host_pods: tuple[str, ...] = ()
 
 
+BackendKind = Literal["alloc", "ali-vpc", "host-gw", "vxlan"]
+Fabric = Literal["routed", "switch"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """A Service that the learner asks for: its ClusterIP and port, and the pods behind it."""
+
+    name: str
+    cluster_ip: IPv4Address
+    port: int
+    endpoints: tuple[str, ...]
+    target_port: int = 8080
+    proto: Literal["tcp", "udp"] = "tcp"
+
+
 MasqueradeRules = Literal["v0.10", "head"]  # flannel's lists (a) and (b)
 
 
@@ -199,6 +215,10 @@ class ClusterPlan:
     vpc_decrements_ttl: bool = False  # unconfirmed across vSwitches, so a parameter
     hairpin: bool = False
     mtu: int = 1500
+    cni: Literal["flannel", "terway"] = "flannel"  # terway: pods take addresses of the vSwitch, as the contrast
+    backend: BackendKind = "alloc"
+    fabric: Fabric = "routed"  # "switch": one layer 2 between the nodes, as no Alibaba VPC has it
+    services: tuple[ServicePlan, ...] = ()
 
     @property
     def max_nodes(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, ClusterPlan, Ecs, Node, Pod
 from flannelviz.packet import AnyRow
-from flannelviz.tables import UNTOLD, Address, File, Lan, Port, Tables, VpcTables
+from flannelviz.tables import ETH0, UNTOLD, Address, File, Lan, Port, Tables, VpcTables
 
 EMPTY = Tables()
 SEARCHED = 2000  # names compared for a hint: comparing 150,000 would take seconds
@@ -168,7 +168,7 @@ class Network:
         Shape: the first node, then the first pod, in the order of creation where two have the same address.
         """
         eni = self.vpc.enis.get(address)
-        if eni is not None:
+        if eni is not None and eni.device == ETH0:
             return eni.place
         for node in self._owners(address):
             lan = self.written[node].lan if node in self.written else None

@@ -28,6 +28,7 @@ class Disposition(Enum):
     LINK_DOWN = "link down"
     SOURCE_REJECTED = "source address rejected"
     UNDELIVERABLE = "no receiver for this frame"
+    REFUSED = "nobody listens there"
     UNEXPECTED = "came to a socket that had not asked"
     UNKNOWN = "unknown: the input does not say"
 
@@ -53,12 +54,25 @@ class Packet:
     src_mac: str = ""
     dst_mac: str = ""
     mark: int = 0
+    dice: float | None = None  # 0 to 1, for rules that match at random; None: from the flow, so always the same
+    inner: Packet | None = None  # what a tunnel carries
+    about: Packet | None = None  # the packet that an ICMP error speaks of
 
     def reply(self) -> Packet:
         """Return the packet that the receiver sends back: addresses and ports swapped, a fresh TTL."""
         assert self.src is not None, "a packet that arrived has a source"
         return replace(
-            self, src=self.dst, dst=self.src, sport=self.dport, dport=self.sport, ttl=64, src_mac="", dst_mac="", mark=0
+            self,
+            src=self.dst,
+            dst=self.src,
+            sport=self.dport,
+            dport=self.sport,
+            ttl=64,
+            src_mac="",
+            dst_mac="",
+            mark=0,
+            inner=None,
+            about=None,
         )
 
 
@@ -129,6 +143,12 @@ class IcmpError:
     what: str  # such as "time exceeded" or "host unreachable"
     sender: str
     source: IPv4Address | None
+    about: Packet
+
+    def packet(self) -> Packet:
+        """Return the error as a packet, on its way to who sent the packet that it speaks of."""
+        assert self.about.src is not None, "a packet that can be answered has a source"
+        return Packet(self.source, self.about.src, about=self.about)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -143,6 +163,7 @@ class Hop:
     received: Packet
     sent: Packet
     next_place: str | None = None
+    next_dev: str | None = None
     icmp: IcmpError | None = None
 
     def __repr__(self) -> str:
@@ -170,10 +191,12 @@ class Hop:
 class Learned:
     """What places have learned from traffic; a fresh one means "cold".
 
-    `neighbors`: (place, device, address) -> MAC. `flows`: (place, key of either direction) -> Flow.
+    `neighbors`: (place, device, address) -> MAC. `fdb`: (place, bridge, MAC) -> port. `flows`: (place, key of either
+    direction) -> Flow.
     """
 
     neighbors: Mapping[tuple[str, str, IPv4Address], str] = field(default_factory=dict)
+    fdb: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     flows: Mapping[tuple[str, FlowKey], Flow] = field(default_factory=dict)
 
 
@@ -181,7 +204,7 @@ class Learned:
 class Trace:
     """A journey there and back. `reply` is empty, and its disposition None, when the request never arrived.
 
-    `learned` is what the places know afterwards.
+    `errors` holds the journey of each ICMP error that was sent back. `learned` is what the places know afterwards.
     """
 
     source: str
@@ -190,6 +213,7 @@ class Trace:
     disposition: Disposition
     reply: tuple[Hop, ...] = ()
     reply_disposition: Disposition | None = None
+    errors: tuple[tuple[Hop, ...], ...] = ()
     learned: Learned = field(default_factory=Learned, compare=False, repr=False)
 
     def __repr__(self) -> str:

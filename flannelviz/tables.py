@@ -74,6 +74,19 @@ class Route:
     scope: str = ""
     onlink: bool = False
     metric: int = 0
+    table: int = 254  # main
+    origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """One line of `ip rule`: for which packets which route table is asked; the lowest priority first."""
+
+    priority: int
+    table: int
+    src: IPv4Network | None = None
+    dst: IPv4Network | None = None
+    in_dev: str | None = None
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
 
 
@@ -124,6 +137,11 @@ class Rule:
     proto: str | None = None
     dport: int | None = None
     mark: tuple[int, int] | None = None  # value, mask
+    mark_negated: bool = False
+    ctstate: str | None = None  # asks conntrack, so that it runs: NEW, ESTABLISHED, RELATED, INVALID, with commas
+    probability: float | None = None  # -m statistic --mode random
+    set_mark: tuple[int, int] | None = None  # what MARK writes: value, mask
+    to: tuple[IPv4Address, int | None] | None = None  # what DNAT and SNAT write: address, port
     options: tuple[str, ...] = ()  # such as --random-fully or --to-destination 172.16.8.2:80, as iptables-save prints
     comment: str = ""
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
@@ -248,11 +266,12 @@ def _stand_in_mac(name: str) -> str:
     return "3a:" + ":".join(f"{byte:02x}" for byte in crc32(name.encode()).to_bytes(5, "big"))
 
 
-Row = Link | Address | Route | Neighbor | FdbEntry | Rule | Chain | Sysctl | File
+Row = Link | Address | Route | PolicyRule | Neighbor | FdbEntry | Rule | Chain | Sysctl | File
 _FIELD_OF: dict[type, str] = {
     Link: "links",
     Address: "addresses",
     Route: "routes",
+    PolicyRule: "policy",
     Neighbor: "neighbors",
     FdbEntry: "fdb",
     Chain: "chains",
@@ -277,6 +296,7 @@ class Tables:
     chains: tuple[Chain, ...] = ()
     sysctls: tuple[Sysctl, ...] = ()
     files: tuple[File, ...] = ()
+    policy: tuple[PolicyRule, ...] = ()
     lan: Lan | None = None
     unknown: frozenset[str] = frozenset()
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -363,7 +383,7 @@ class Tables:
     def rows(self) -> Iterator[Row]:
         """Return every row, table by table; the rules of a chain come inside their Chain."""
         yield from self.links
-        for name in ("addresses", "routes", "neighbors", "fdb", "chains", "sysctls", "files"):
+        for name in ("addresses", "policy", "routes", "neighbors", "fdb", "chains", "sysctls", "files"):
             yield from getattr(self, name)
 
 
@@ -422,6 +442,7 @@ class Eni:
     security_group: str = "sg-cluster"
     eip: IPv4Address | None = None
     source_dest_check: bool = False
+    device: str = ETH0
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
 
 
@@ -451,15 +472,32 @@ class SnatEntry:
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class LeasedLine:
+    """A line to a host outside that is reached without translation: what it knows of the VPC, what is let through.
+
+    `known` are the networks to which the outside host has a route, `admitted` the sources that may leave by it.
+    """
+
+    known: tuple[IPv4Network, ...]
+    admitted: tuple[IPv4Network, ...]
+
+
 @dataclass(frozen=True, repr=False)
 class VpcTables:
-    """Everything the VPC knows. `memo` is as in `Tables`."""
+    """Everything the VPC knows. `memo` is as in `Tables`.
+
+    `decrements_ttl`: the fabric is a plain router, as a laboratory has it: it counts the TTL, sends ICMP errors, and
+    answers ARP only for addresses that exist. `fabric` "switch": one layer 2, as no VPC has it.
+    """
 
     route_tables: tuple[RouteTable, ...] = ()
     enis: Mapping[IPv4Address, Eni] = field(default_factory=dict)
     security_groups: tuple[SecurityGroup, ...] = ()
     snat: tuple[SnatEntry, ...] = ()
     decrements_ttl: bool = False
+    fabric: Literal["routed", "switch"] = "routed"
+    leased_line: LeasedLine | None = None
     unknown: frozenset[str] = frozenset()
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 

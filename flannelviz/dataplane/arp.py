@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from flannelviz.dataplane.lookup import fib, local_address, vpc_fib
+from flannelviz.dataplane.lookup import local_address, route_for, vpc_fib
 from flannelviz.model import VPC, derived_mac
 from flannelviz.network import Network
-from flannelviz.tables import ETH0, LO, Link, Port, Tables, veth_name
+from flannelviz.tables import ETH0, LO, Eni, Link, Port, Tables, veth_name
 
 # Every frame that an ECS gets from the VPC, and every ARP answer, carries this MAC.
 # Source: public ECS packet captures; Terway hard-codes it.
@@ -31,13 +31,26 @@ def answer(network: Network, place: str, link: Link, question: Question) -> str 
     if link.peer is None:
         return None
     if link.peer[0] == VPC:
-        return FABRIC_MAC if _in_a_vswitch(network, question.target) else None
+        return _ask_the_vpc(network, question.target)
     return _ask_far_end(network, link.peer, question)
 
 
-def _in_a_vswitch(network: Network, target: IPv4Address) -> bool:
+def _ask_the_vpc(network: Network, target: IPv4Address) -> str | None:
+    """Return the fabric's own MAC for every address of a vSwitch, there or not; a switch passes the question on."""
     entry, _ = vpc_fib(network.vpc).decide(int(target))
-    return entry is not None and entry.next_hop_type == "local"
+    if entry is None or entry.next_hop_type != "local":
+        return None
+    if target == entry.dst[-3]:
+        return FABRIC_MAC
+    eni = network.vpc.enis.get(target)
+    if network.vpc.fabric == "switch":
+        return eni.mac if eni is not None and _is_up(network, eni) else None
+    return FABRIC_MAC if eni is not None or not network.vpc.decrements_ttl else None
+
+
+def _is_up(network: Network, eni: Eni) -> bool:
+    link = network.tables(eni.place).link(ETH0)
+    return link is not None and link.up
 
 
 def _ask_far_end(network: Network, peer: tuple[str, str], question: Question) -> str | None:
@@ -72,7 +85,7 @@ def reverse_path_ok(tables: Tables, dev: str, source: IPv4Address) -> bool:
     mode = max(tables.sysctl("net.ipv4.conf.all.rp_filter"), tables.sysctl(f"net.ipv4.conf.{dev}.rp_filter"))
     if mode == 0:
         return True
-    back, _ = fib(tables).decide(int(source))
+    back, _ = route_for(tables, source)
     return back is not None and (mode == 2 or back.dev == dev)
 
 

@@ -7,14 +7,17 @@ from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
 from flannelviz.dataplane.arp import Question, answer, port_of
-from flannelviz.dataplane.lookup import fib
-from flannelviz.dataplane.netfilter import decide
+from flannelviz.dataplane.lookup import deciding_rule, fib, local_address, route_for
+from flannelviz.dataplane.netfilter import Asked, decide
 from flannelviz.dataplane.visit import Visit
 from flannelviz.model import VPC
-from flannelviz.packet import Disposition
-from flannelviz.tables import LO, Link, Neighbor, Origin, Route, Tables
+from flannelviz.packet import Disposition, Packet
+from flannelviz.tables import LO, FdbEntry, Link, Neighbor, Origin, Route, Tables, veth_name
 
 ARP_ANSWER = Origin("kernel", "ARP reply")
+LEARNED = Origin("kernel", "learns a MAC", "a frame from it came in by this port")
+VNI, VXLAN_PORT, VXLAN_SPORT = 1, 8472, 50000  # the source port is a hash of the inner flow on a real machine
+VXLAN_OVERHEAD = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 
 
 def post_route(visit: Visit, tables: Tables, route: Route, in_dev: str | None) -> Disposition:
@@ -22,11 +25,21 @@ def post_route(visit: Visit, tables: Tables, route: Route, in_dev: str | None) -
     refused = too_large(visit, tables, route, "") if in_dev is None else None
     if refused:
         return refused
-    nat.after_routing(visit, tables, in_dev, route.dev, lambda: source_address(tables, route))
+    nat.leaving(visit, tables, in_dev, route.dev, lambda: source_address(tables, route))
     link = tables.link(route.dev)
     assert link is not None, "a usable route has a device"
     visit.out_dev = link.name
-    return _carrier_lost(visit, link) or _resolve(visit, tables, route, link) or _leave(visit, tables, link)
+    return _carrier_lost(visit, tables, link) or resolve(visit, tables, route, link) or _leave(visit, tables, link)
+
+
+def routed(visit: Visit, tables: Tables, in_dev: str | None) -> tuple[Route | None, Route | None]:
+    """Return the route for the packet and the runner-up; where policy routing is used, note the rule that decides."""
+    packet = visit.packet
+    if tables.policy:
+        rule = deciding_rule(tables, packet.dst, packet.src, in_dev)
+        if rule is not None:
+            visit.note("ip rule", ("priority {}: table {}", rule.priority, rule.table), rule, asking=("ip rule",))
+    return route_for(tables, packet.dst, packet.src, in_dev)
 
 
 def source_address(tables: Tables, route: Route) -> IPv4Address | None:
@@ -62,13 +75,13 @@ def filtered(visit: Visit, tables: Tables, name: str, in_dev: str | None, out_de
     chain = tables.chain("filter", name)
     if chain is None or (not chain.rules and chain.policy == "ACCEPT"):
         return None
-    said, runner_up = decide(tables, chain, visit.packet, in_dev, out_dev)
+    said, runner_up = decide(tables, chain, Asked(visit.packet, in_dev, out_dev, visit.state))
     saying = ("{}: {}", name, said.target)
     visit.note(f"filter {name}", saying, said.row, runner_up, asking=("iptables -S {}", name))
     return None if said.target == "ACCEPT" else Disposition.DENIED
 
 
-def _carrier_lost(visit: Visit, link: Link) -> Disposition | None:
+def _carrier_lost(visit: Visit, tables: Tables, link: Link) -> Disposition | None:
     """Return LINK_DOWN if the far end of the wire is down, so that this end has no carrier."""
     if link.peer is None or link.peer[0] == VPC:
         return None
@@ -78,20 +91,24 @@ def _carrier_lost(visit: Visit, link: Link) -> Disposition | None:
     visit.note(
         "link", ("{} has no carrier: its far end is down", link.name), link, asking=("ip link show {}", link.name)
     )
+    answer_with(visit, tables, "host unreachable")
     return Disposition.LINK_DOWN
 
 
-def _resolve(visit: Visit, tables: Tables, route: Route, link: Link) -> Disposition | None:
-    """Fill in the frame's MACs from a permanent entry, from what was learned, or by asking."""
+def resolve(visit: Visit, tables: Tables, route: Route, link: Link, keep_source: bool = False) -> Disposition | None:
+    """Fill in the frame's MACs from a permanent entry, from what was learned, or by asking.
+
+    `keep_source`: the frame is bridged on, and keeps the MAC of who sent it.
+    """
     next_hop = route.via or visit.packet.dst
     asking = ("ip neigh show {} dev {}", next_hop, link.name)
     row = _neighbor(visit, tables, link, next_hop)
     if row is None:
         visit.note("neighbor", ("nobody answers for {} on {}", next_hop, link.name), asking=asking)
-        if visit.in_dev is not None:
-            answer_with(visit, tables, "host unreachable")
+        answer_with(visit, tables, "host unreachable")
         return Disposition.NEIGHBOR_UNREACHABLE
-    framed = replace(visit.packet, src_mac=link.mac, dst_mac=row.lladdr)
+    src_mac = visit.packet.src_mac if keep_source else link.mac
+    framed = replace(visit.packet, src_mac=src_mac, dst_mac=row.lladdr)
     visit.note("neighbor", ("{} is at {}", next_hop, row.lladdr), row, now=framed, asking=asking)
     return None
 
@@ -107,26 +124,80 @@ def _neighbor(visit: Visit, tables: Tables, link: Link, next_hop: IPv4Address) -
         if mac is None:
             return None
         visit.memory.neighbors[key] = mac
+        _learn_port(visit, link, mac)
     return Neighbor(next_hop, mac, link.name, origin=ARP_ANSWER)
 
 
+def _learn_port(visit: Visit, link: Link, mac: str) -> None:
+    """Note behind which port of the bridge the ARP answer came in."""
+    tables = visit.network.tables(visit.place)
+    port = port_of(visit.network, tables, mac) if link.kind == "bridge" else None
+    if port is not None:
+        visit.memory.fdb[visit.place, link.name, mac] = port.name
+
+
 def _leave(visit: Visit, tables: Tables, link: Link) -> Disposition:
+    if link.kind == "vxlan":
+        return _encapsulated(visit, tables, link)
     if link.kind != "bridge":
         return onto_wire(visit, link)
     port = switch(visit, tables, link)
     return Disposition.UNDELIVERABLE if port is None else onto_wire(visit, port)
 
 
-def switch(visit: Visit, tables: Tables, bridge: Link) -> Link | None:
-    """Return the port for the frame's MAC, and note the FDB lookup."""
+def vxlan_device(tables: Tables) -> Link | None:
+    """Return the place's VXLAN device, or None."""
+    return next((link for link in tables.fixed_links if link.kind == "vxlan" and link.up), None)
+
+
+def _encapsulated(visit: Visit, tables: Tables, link: Link) -> Disposition:
+    """Return what becomes of a packet that leaves by a VXLAN device: wrapped, and routed again to the other node.
+
+    Source: RFC 7348; flannel sets VNI 1 and UDP port 8472, and the FDB names the node behind each VTEP's MAC.
+    """
+    inner = visit.packet
+    entry = next((e for e in tables.fdb if e.lladdr == inner.dst_mac and e.dev == link.name), None)
+    asking = ("bridge fdb show dev {} | grep {}", link.name, inner.dst_mac)
+    if entry is None or entry.dst is None:
+        visit.note("fdb", ("no node is known behind {}", inner.dst_mac), asking=asking)
+        return Disposition.UNDELIVERABLE
+    visit.note("fdb", ("{} is on node {}", inner.dst_mac, entry.dst), entry, asking=asking)
+    route, runner_up = fib(tables).decide(int(entry.dst))
+    if route is None:
+        visit.note("route", ("no route to {}", entry.dst), asking=("ip route get {}", entry.dst))
+        return Disposition.NO_ROUTE
+    outer = Packet(
+        source_address(tables, route),
+        entry.dst,
+        "udp",
+        sport=VXLAN_SPORT,
+        dport=VXLAN_PORT,
+        size=inner.size + VXLAN_OVERHEAD,
+        dont_fragment=False,
+        inner=replace(inner, mark=0),
+    )
+    saying = ("wrapped in UDP from {} to {}, by {}", outer.src, outer.dst, route.dst)
+    visit.note("vxlan", saying, route, runner_up, now=outer, asking=("ip route get {}", entry.dst))
+    nat.entering(visit, tables, "OUTPUT", None, route.dev)
+    return filtered(visit, tables, "OUTPUT", None, route.dev) or post_route(visit, tables, route, None)
+
+
+def switch(visit: Visit, tables: Tables, bridge: Link, in_port: str | None = None) -> Link | None:
+    """Return the port for the frame's MAC, and note the FDB lookup; an unknown MAC is flooded to all other ports."""
     mac = visit.packet.dst_mac
     port = port_of(visit.network, tables, mac)
     asking = ("bridge fdb show br {} | grep {}", bridge.name, mac)
-    if port is None:
-        visit.note("fdb", ("{} is behind no port of {}: flooded, and nobody takes it", mac, bridge.name), asking=asking)
-    else:
-        visit.note("fdb", ("{} is behind {}", mac, port.name), port, asking=asking)
-    return port
+    if port is not None:
+        known = visit.memory.fdb.get((visit.place, bridge.name, mac)) == port.name
+        row = FdbEntry(mac, port.name, bridge.name, origin=LEARNED) if known else port
+        how = "is behind" if known else "is not known yet: flooded, and taken behind"
+        visit.note("fdb", ("{} {} {}", mac, how, port.name), row, asking=asking)
+        return port
+    visit.note("fdb", ("{} is behind no port of {}: flooded, and nobody takes it", mac, bridge.name), asking=asking)
+    ports = tables.lan.ports if tables.lan else ()
+    flooded = (veth_name(p.pod) for p in ports if p.up and p.attached and veth_name(p.pod) != in_port)
+    visit.out_dev = next(flooded, bridge.name)
+    return None
 
 
 def onto_wire(visit: Visit, link: Link) -> Disposition:
@@ -135,7 +206,9 @@ def onto_wire(visit: Visit, link: Link) -> Disposition:
     if link.peer is None:
         visit.note("link", ("{} leads nowhere", link.name), link, asking=("ip link show {}", link.name))
         return Disposition.UNDELIVERABLE
-    visit.next = link.peer[0]
+    visit.next, visit.next_dev = link.peer
+    if visit.packet.mark:
+        visit.packet = replace(visit.packet, mark=0)  # a mark belongs to one machine
     return Disposition.FORWARDED
 
 
@@ -148,8 +221,11 @@ def unknown(visit: Visit, table: str, asking: tuple[object, ...]) -> Disposition
 def answer_with(visit: Visit, tables: Tables, what: str) -> None:
     """Note the ICMP error sent back; its source is the address that this place uses towards the sender.
 
-    Source: net/ipv4/icmp.c, icmp_errors_use_inbound_ifaddr 0.
+    Source: net/ipv4/icmp.c, icmp_errors_use_inbound_ifaddr 0; no error answers an error.
     """
     src = visit.packet.src
-    back = fib(tables).decide(int(src))[0] if src is not None else None
-    visit.send_error(what, source_address(tables, back) if back else None)
+    if src is None or visit.packet.about is not None:
+        return
+    own = local_address(tables, src)
+    back = route_for(tables, src)[0]
+    visit.send_error(what, src if own else source_address(tables, back) if back else None)

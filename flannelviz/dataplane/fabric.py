@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from flannelviz.dataplane.arp import FABRIC_MAC
 from flannelviz.dataplane.lookup import vpc_fib
 from flannelviz.dataplane.visit import Memory, Visit, flow_key, reversed_key
-from flannelviz.model import INTERNET
+from flannelviz.model import INTERNET, VPC
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet
 from flannelviz.tables import ETH0, Eni, RouteEntry, SecurityGroup, SecurityRule
@@ -28,8 +28,23 @@ def through_vpc(network: Network, place: str, packet: Packet, in_dev: str | None
     if "route_tables" in network.vpc.unknown:
         visit.note("unknown", ("the input does not hold the VPC's route table",), asking=(ROUTES, "vtb-..."))
         return visit.hop(Disposition.UNKNOWN)
-    end = _from_internet(visit) if in_dev == INTERNET else _from_ecs(visit, in_dev)
-    return visit.hop(end)
+    if in_dev == INTERNET:
+        return visit.hop(_from_internet(visit))
+    if network.vpc.fabric == "switch" and packet.dst_mac not in ("", FABRIC_MAC):
+        return visit.hop(_switched(visit))
+    return visit.hop(_from_ecs(visit, in_dev))
+
+
+def _switched(visit: Visit) -> Disposition:
+    """Return what a plain switch does: it passes the frame to who has this MAC, and looks at no address."""
+    mac = visit.packet.dst_mac
+    receiver = next((eni for eni in visit.network.vpc.enis.values() if eni.mac == mac), None)
+    if receiver is None:
+        visit.note("fdb", ("{} is behind no port of the switch", mac), asking=("aliyun ecs DescribeNetworkInterfaces",))
+        return Disposition.UNDELIVERABLE
+    visit.note("fdb", ("{} is {}", mac, receiver.place), receiver, asking=(INTERFACES, receiver.instance_id))
+    visit.out_dev, visit.next, visit.next_dev = receiver.instance_id, receiver.place, receiver.device
+    return Disposition.FORWARDED
 
 
 def _from_ecs(visit: Visit, instance: str | None) -> Disposition:
@@ -76,9 +91,18 @@ def _aged(visit: Visit) -> Disposition | None:
     ttl = visit.packet.ttl
     if ttl <= 1:
         visit.note("ttl", ("TTL is {}: it may not be forwarded again", ttl))
+        _answer_as_router(visit, "time exceeded")
         return Disposition.TTL_EXCEEDED
     visit.note("ttl", ("TTL {} -> {}", ttl, ttl - 1), now=replace(visit.packet, ttl=ttl - 1))
     return None
+
+
+def _answer_as_router(visit: Visit, what: str) -> None:
+    """Note the ICMP error of a fabric that is modelled as a router; whether the real one sends any is not confirmed."""
+    packet, vpc = visit.packet, visit.network.vpc
+    local = next((e.dst for e in vpc.routes if e.next_hop_type == "local"), None)
+    if vpc.decrements_ttl and packet.src is not None and packet.about is None and local is not None:
+        visit.send_error(what, local[-3])
 
 
 def _to_next_hop(visit: Visit, entry: RouteEntry, sender: Eni | None) -> Disposition:
@@ -88,6 +112,8 @@ def _to_next_hop(visit: Visit, entry: RouteEntry, sender: Eni | None) -> Disposi
         return Disposition.ACCEPTED
     if entry.next_hop_type == "NatGateway":
         return _out_by_nat_gateway(visit)
+    if entry.next_hop_type == "Attachment":
+        return _out_by_leased_line(visit, entry)
     if entry.next_hop_type == "local":
         receiver = visit.network.vpc.enis.get(visit.packet.dst)
     else:
@@ -112,7 +138,7 @@ def _admitted(visit: Visit, receiver: Eni, sender: Eni | None) -> Disposition | 
     a pod's address is no member, so it needs a rule.
     """
     packet = visit.packet
-    if (visit.place, flow_key(packet)) in visit.memory.flows:
+    if packet.about is not None or (visit.place, flow_key(packet)) in visit.memory.flows:
         return None
     member = visit.network.vpc.enis.get(packet.src) if packet.src is not None else None
     rule = _rule_for(_group(visit, receiver.security_group), packet.src)
@@ -150,14 +176,15 @@ def _rule_for(group: SecurityGroup, src: IPv4Address | None) -> SecurityRule | N
 
 def _to_ecs(visit: Visit, receiver: Eni) -> Disposition:
     asking = (INTERFACES, receiver.instance_id)
-    link = visit.network.tables(receiver.place).link(ETH0)
+    link = visit.network.tables(receiver.place).link(receiver.device)
     if link is None or not link.up:
         visit.note("eni", ("{} does not answer: its eth0 is down", receiver.place), receiver, asking=asking)
+        _answer_as_router(visit, "host unreachable")
         return Disposition.LINK_DOWN
     framed = replace(visit.packet, src_mac=FABRIC_MAC, dst_mac=receiver.mac)
     saying = ("{} is {}, MAC {}", receiver.instance_id, receiver.place, receiver.mac)
     visit.note("eni", saying, receiver, now=framed, asking=asking)
-    visit.out_dev, visit.next = receiver.instance_id, receiver.place
+    visit.out_dev, visit.next, visit.next_dev = receiver.instance_id, receiver.place, receiver.device
     return Disposition.FORWARDED
 
 
@@ -185,10 +212,21 @@ def _out_by_nat_gateway(visit: Visit) -> Disposition:
     return _outside(visit)
 
 
+def _out_by_leased_line(visit: Visit, entry: RouteEntry) -> Disposition:
+    packet, line = visit.packet, visit.network.vpc.leased_line
+    asking = ("aliyun vpc DescribeRouteEntryList",)
+    if line is None or not any(packet.src is not None and packet.src in source for source in line.admitted):
+        visit.note("leased line", ("{} may not leave by the line: dropped", packet.src), entry, asking=asking)
+        return Disposition.SOURCE_REJECTED
+    visit.note("leased line", ("{} leaves untranslated", packet.src), entry, asking=asking)
+    visit.out_dev, visit.next, visit.next_dev = INTERNET, INTERNET, ETH0
+    return Disposition.FORWARDED
+
+
 def _outside(visit: Visit) -> Disposition:
     before = visit.steps[-1].before
     visit.memory.track(visit.place, flow_key(before), reversed_key(flow_key(visit.packet)))
-    visit.out_dev, visit.next = INTERNET, INTERNET
+    visit.out_dev, visit.next, visit.next_dev = INTERNET, INTERNET, ETH0
     return Disposition.FORWARDED
 
 
@@ -196,13 +234,15 @@ def _from_internet(visit: Visit) -> Disposition:
     """Return what becomes of a packet to an EIP: an answer goes back where the flow began, a new one to its ECS."""
     packet = visit.packet
     flow = visit.memory.flows.get((visit.place, flow_key(packet)))
-    if flow is not None:
+    if flow is not None and flow.translated:
         _, src, sport, _, _ = flow.original
         now = replace(packet, dst=IPv4Address(src), dport=sport)
         visit.note("snat", ("answer of a known flow: destination {} -> {}", packet.dst, now.dst), flow, now=now)
         receiver = visit.network.vpc.enis.get(now.dst)
         return _to_ecs(visit, receiver) if receiver else Disposition.UNDELIVERABLE
     owner = _eip_owner(visit.network, packet.dst)
+    if owner is None and _over_leased_line(visit.network, packet.dst):
+        return _from_ecs(visit, None)
     if owner is None:
         visit.note("eip", ("nothing in this VPC owns {}: dropped", packet.dst))
         return Disposition.UNDELIVERABLE
@@ -218,17 +258,23 @@ def _eip_owner(network: Network, eip: IPv4Address) -> Eni | None:
     return by_eip.get(eip)
 
 
+def _over_leased_line(network: Network, dst: IPv4Address) -> bool:
+    """Return whether the host outside has a route to `dst` over a leased line."""
+    line = network.vpc.leased_line
+    return line is not None and any(dst in block for block in line.known)
+
+
 def on_internet(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:
     """Return what the Internet does: it takes and answers what has public addresses, and nothing else."""
     visit = Visit(network, place, packet, in_dev, memory)
     if in_dev is not None:
         return visit.hop(_at_public_host(visit))
     visit.packet = packet if packet.src is not None else replace(packet, src=OUTSIDE_HOST)
-    if any(packet.dst in block for block in NOT_ROUTED):
+    if not _over_leased_line(network, packet.dst) and any(packet.dst in block for block in NOT_ROUTED):
         visit.note("route", ("the Internet has no route to the private address {}", packet.dst))
         return visit.hop(Disposition.NO_ROUTE)
     visit.note("route", ("{} belongs to the VPC's Internet gateway", packet.dst))
-    visit.out_dev, visit.next = INTERNET, "VPC"
+    visit.out_dev, visit.next, visit.next_dev = INTERNET, VPC, INTERNET
     return visit.hop(Disposition.FORWARDED)
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
 from flannelviz.dataplane.arp import reverse_path_ok
 from flannelviz.dataplane.egress import (
+    VNI,
+    VXLAN_PORT,
     answer_with,
     filtered,
     onto_wire,
     post_route,
+    resolve,
+    routed,
     source_address,
     switch,
     too_large,
     unknown,
+    vxlan_device,
 )
 from flannelviz.dataplane.lookup import broadcast_of, fib, local_address
 from flannelviz.dataplane.visit import Memory, Visit
@@ -53,13 +59,12 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
             now=filled,
             asking=("ip route get {}", packet.dst),
         )
-        visit.out_dev = LO
-        return _loopback_down(visit, tables) or filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
+        return _over_loopback(visit, tables)
     if broadcast_of(tables, packet.dst):
         return _broadcast(visit, tables)
     if "routes" in tables.unknown:
         return unknown(visit, "routes", ("ip route get {}", packet.dst))
-    route, runner_up = fib(tables).decide(int(packet.dst))
+    route, runner_up = routed(visit, tables, None)
     if route is None:
         return _no_route(visit, asking=("ip route get {}", packet.dst))
     source = packet.src or source_address(tables, route)
@@ -71,6 +76,39 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
         now=packet if packet.src is not None else replace(packet, src=source),
         asking=("ip route get {}", packet.dst),
     )
+    nat.entering(visit, tables, "OUTPUT", None, route.dev)
+    if visit.packet.dst != packet.dst:
+        return _rerouted(visit, tables)
+    return filtered(visit, tables, "OUTPUT", None, route.dev) or post_route(visit, tables, route, None)
+
+
+def _over_loopback(visit: Visit, tables: Tables) -> Disposition:
+    """Return what becomes of a packet to an own address; conntrack may know that it belongs to somebody else."""
+    before = visit.packet.dst
+    visit.out_dev = LO
+    nat.entering(visit, tables, "OUTPUT", None, LO)
+    if visit.packet.dst != before:
+        return _rerouted(visit, tables)
+    nat.leaving(visit, tables, None, LO, lambda: None)
+    return _loopback_down(visit, tables) or filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
+
+
+def _rerouted(visit: Visit, tables: Tables) -> Disposition:
+    """Return what becomes of an own packet to which OUTPUT gave another destination: its route is looked up again.
+
+    Source: ip_route_me_harder; the source address stays.
+    """
+    packet = visit.packet
+    own = local_address(tables, packet.dst)
+    asking = ("ip route get {}", packet.dst)
+    if own is not None:
+        visit.note("local", ("{} is an own address: over lo", packet.dst), own, asking=asking)
+        visit.out_dev = LO
+        return _deliver(visit, tables, LO)
+    route, runner_up = routed(visit, tables, None)
+    if route is None:
+        return _no_route(visit, asking)
+    visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
     return filtered(visit, tables, "OUTPUT", None, route.dev) or post_route(visit, tables, route, None)
 
 
@@ -114,6 +152,11 @@ def _arrive_at_bridge(visit: Visit, tables: Tables, port: Link) -> Disposition:
             "link", ("{} is down: its ports pass nothing", port.master), bridge, asking=("ip link show {}", port.master)
         )
         return Disposition.LINK_DOWN
+    visit.memory.fdb[visit.place, bridge.name, visit.packet.src_mac] = port.name
+    if tables.sysctl(BRIDGE_NF):
+        end = _seen_by_iptables(visit, tables, bridge, port)
+        if end is not None:
+            return end
     asking = ("bridge fdb show br {} | grep {}", bridge.name, visit.packet.dst_mac)
     if visit.packet.dst_mac == bridge.mac:
         visit.note("fdb", ("{} is {}'s own MAC: up to the IP stack", bridge.mac, bridge.name), bridge, asking=asking)
@@ -121,25 +164,55 @@ def _arrive_at_bridge(visit: Visit, tables: Tables, port: Link) -> Disposition:
     return _bridge_across(visit, tables, bridge, port)
 
 
+def _seen_by_iptables(visit: Visit, tables: Tables, bridge: Link, port: Link) -> Disposition | None:
+    """Return where a frame ends to which PREROUTING gave another destination; None if it goes on as it came.
+
+    A new destination on this bridge is reached by a new MAC, without routing; any other one goes up to the IP stack.
+    Source: net/bridge/br_netfilter_hooks.c, br_nf_pre_routing_finish.
+    """
+    asked = visit.packet.dst
+    nat.entering(visit, tables, "PREROUTING", bridge.name, None)
+    visit.prerouted = True
+    packet = visit.packet
+    if packet.dst == asked or local_address(tables, packet.dst) is not None:
+        return None
+    route, runner_up = routed(visit, tables, bridge.name)
+    if route is None:
+        return _no_route(visit, ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name))
+    if route.dev != bridge.name:
+        visit.packet = replace(packet, dst_mac=bridge.mac)
+        return None
+    asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name)
+    visit.note("route", ("{} is on {} itself: bridged", packet.dst, bridge.name), route, runner_up, asking=asking)
+    return resolve(visit, tables, route, bridge, keep_source=True) or _bridge_across(visit, tables, bridge, port)
+
+
 def _bridge_across(visit: Visit, tables: Tables, bridge: Link, in_port: Link) -> Disposition:
     """Return what the bridge does with a frame for another port; with br_netfilter, iptables sees it as well."""
-    out_port = switch(visit, tables, bridge)
+    out_port = switch(visit, tables, bridge, in_port.name)
     if out_port is None:
         return Disposition.UNDELIVERABLE
     if out_port.name == in_port.name and not in_port.hairpin:
-        visit.note("link", ("{} has no hairpin mode: not sent back", in_port.name), in_port, asking=("bridge -d link",))
+        saying = ("{} has no hairpin mode: not sent back", in_port.name)
+        visit.note("link", saying, in_port, asking=("bridge -d link",))
+        visit.out_dev = bridge.name
         return Disposition.UNDELIVERABLE
     if tables.sysctl(BRIDGE_NF):
         dropped = filtered(visit, tables, "FORWARD", bridge.name, bridge.name)
         if dropped:
             return dropped
-        nat.after_routing(visit, tables, bridge.name, bridge.name, lambda: None)
+        nat.leaving(visit, tables, bridge.name, bridge.name, lambda: _address_on(tables, bridge.name))
     return onto_wire(visit, out_port)
+
+
+def _address_on(tables: Tables, dev: str) -> IPv4Address | None:
+    return next((a.interface.ip for a in tables.addresses if a.dev == dev), None)
 
 
 def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     """Return what the IP stack does with a packet that came in by `dev`."""
-    nat.before_routing(visit, tables)
+    if not visit.prerouted:
+        nat.entering(visit, tables, "PREROUTING", dev, None)
     packet = visit.packet
     assert packet.src is not None, "a packet on the wire has a source"
     own_source = local_address(tables, packet.src)
@@ -167,8 +240,20 @@ def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:
     denied = filtered(visit, tables, "INPUT", dev, None)
     if denied:
         return denied
-    nat.delivered(visit, tables)
-    return Disposition.ACCEPTED
+    nat.delivered(visit)
+    return _decapsulated(visit, tables) or Disposition.ACCEPTED
+
+
+def _decapsulated(visit: Visit, tables: Tables) -> Disposition | None:
+    """Return what becomes of the packet inside a VXLAN packet, which comes in by the VXLAN device; None without one."""
+    inner, dev = visit.packet.inner, vxlan_device(tables)
+    if inner is None or dev is None or visit.packet.dport != VXLAN_PORT:
+        return None
+    visit.note(
+        "vxlan", ("{} unpacks it, VNI {}", dev.name, VNI), dev, now=inner, asking=("ip -d link show {}", dev.name)
+    )
+    visit.prerouted = False
+    return _receive(visit, tables, dev.name) if inner.dst_mac == dev.mac else _not_for_me(visit, dev)
 
 
 # --- forwarded -------------------------------------------------------------------------------------------------------
@@ -181,7 +266,7 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
         return unknown(visit, "routes", asking)
     if not tables.sysctl(IP_FORWARD):
         return _forwarding_disabled(visit, tables)
-    route, runner_up = fib(tables).decide(int(packet.dst))
+    route, runner_up = routed(visit, tables, dev)
     if route is None:
         answer_with(visit, tables, "net unreachable")
         return _no_route(visit, asking)

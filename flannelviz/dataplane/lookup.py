@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
 from typing import Generic, NamedTuple, TypeVar
 
-from flannelviz.tables import Address, Route, RouteEntry, Tables, VpcTables
+from flannelviz.tables import Address, PolicyRule, Route, RouteEntry, Tables, VpcTables
 
 Row = TypeVar("Row", Route, RouteEntry)
 
@@ -27,33 +27,44 @@ def longest_prefix_match(rows: Iterable[Row], dst: IPv4Address) -> tuple[Row | N
 
 
 class Fib(Generic[Row]):
-    """The same answers from one dictionary for each prefix length in use, longest first."""
+    """The same answers from one dictionary for each prefix length in use, longest first.
+
+    Who comes second does not depend on the address but on the block alone, so each block holds both rows.
+    """
 
     __slots__ = ("_levels",)
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        by_shift: dict[int, dict[int, list[Row]]] = {}
+        blocks: dict[int, dict[int, list[Row]]] = {}
         for row in rows:
             shift = 32 - row.dst.prefixlen
-            by_shift.setdefault(shift, {}).setdefault(int(row.dst.network_address) >> shift, []).append(row)
-        self._levels: list[tuple[int, dict[int, tuple[Row, ...]]]] = [
-            (shift, {block: tuple(sorted(found, key=_metric)) for block, found in blocks.items()})
-            for shift, blocks in sorted(by_shift.items())
-        ]
+            blocks.setdefault(shift, {}).setdefault(int(row.dst.network_address) >> shift, []).append(row)
+        levels: list[tuple[int, dict[int, tuple[Row, Row | None]]]] = []
+        for shift in sorted(blocks, reverse=True):  # shortest prefix first: a longer one asks it who comes second
+            answers = {block: _answer(found, block << shift, levels) for block, found in blocks[shift].items()}
+            levels.insert(0, (shift, answers))
+        self._levels: list[tuple[int, Callable[[int], tuple[Row, Row | None] | None]]]
+        self._levels = [(shift, answers.get) for shift, answers in levels]
 
     def decide(self, number: int) -> tuple[Row | None, Row | None]:
         """Return the row that decides for the address `number`, and the runner-up."""
-        winner: Row | None = None
-        for shift, blocks in self._levels:
-            found = blocks.get(number >> shift)
-            if found is None:
-                continue
-            if winner is not None:
-                return winner, found[0]
-            if len(found) > 1:
-                return found[0], found[1]
-            winner = found[0]
-        return winner, None
+        for shift, get in self._levels:
+            answer = get(number >> shift)
+            if answer is not None:
+                return answer
+        return (None, None)
+
+
+def _answer(
+    found: list[Row], number: int, shorter: list[tuple[int, dict[int, tuple[Row, Row | None]]]]
+) -> tuple[Row, Row | None]:
+    """Return the best row of one block, and the next one: of the same block, else of the next shorter prefix."""
+    ordered = sorted(found, key=_metric)
+    runner_up = ordered[1] if len(ordered) > 1 else None
+    for shift, answers in shorter:
+        if runner_up is None and (covering := answers.get(number >> shift)) is not None:
+            runner_up = covering[0]
+    return ordered[0], runner_up
 
 
 def usable_routes(tables: Tables) -> tuple[Route, ...]:
@@ -65,8 +76,44 @@ def fib(tables: Tables) -> Fib[Route]:
     """Return the index of a Linux place's main table."""
     found: Fib[Route] | None = tables.memo.get("fib")
     if found is None:
-        found = tables.memo["fib"] = Fib(usable_routes(tables))
+        found = tables.memo["fib"] = _fib_of(tables, MAIN)
     return found
+
+
+MAIN = 254
+
+
+def route_for(
+    tables: Tables, dst: IPv4Address, src: IPv4Address | None = None, in_dev: str | None = None
+) -> tuple[Route | None, Route | None]:
+    """Return the route that decides for a packet, and the runner-up: of the first table that has one.
+
+    Shape: with no rule of one's own only the main table is asked.
+    Source: ip-rule(8); the local table is asked before all of this.
+    """
+    rule = deciding_rule(tables, dst, src, in_dev) if tables.policy else None
+    return (fib(tables) if rule is None else _fib_of(tables, rule.table)).decide(int(dst))
+
+
+def deciding_rule(tables: Tables, dst: IPv4Address, src: IPv4Address | None, in_dev: str | None) -> PolicyRule | None:
+    """Return the first policy rule that matches and whose table has a route; None: the main table is asked."""
+    matching = (rule for rule in tables.policy if _applies(rule, dst, src, in_dev))
+    return next((r for r in matching if _fib_of(tables, r.table).decide(int(dst))[0] is not None), None)
+
+
+def _applies(rule: PolicyRule, dst: IPv4Address, src: IPv4Address | None, in_dev: str | None) -> bool:
+    return (
+        (rule.dst is None or dst in rule.dst)
+        and (rule.src is None or (src is not None and src in rule.src))
+        and (rule.in_dev is None or rule.in_dev == in_dev)
+    )
+
+
+def _fib_of(tables: Tables, table: int) -> Fib[Route]:
+    found: dict[int, Fib[Route]] = tables.memo.setdefault("fibs", {})
+    if table not in found:
+        found[table] = Fib(route for route in usable_routes(tables) if route.table == table)
+    return found[table]
 
 
 def vpc_fib(vpc: VpcTables) -> Fib[RouteEntry]:

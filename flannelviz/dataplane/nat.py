@@ -1,4 +1,7 @@
-"""Where NAT happens: conntrack before routing, the nat table for the first packet of a flow after it."""
+"""Where NAT happens: conntrack at the entrance, the nat table for the first packet of a flow, its undoing for answers.
+
+Reads tables; what conntrack learns goes into the visit's memory.
+"""
 
 from __future__ import annotations
 
@@ -6,100 +9,159 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from flannelviz.dataplane.netfilter import decide
-from flannelviz.dataplane.visit import Visit, flow_key, reversed_key
-from flannelviz.packet import Flow, Packet
-from flannelviz.tables import Tables
+from flannelviz.dataplane.netfilter import Asked, Verdict, decide
+from flannelviz.dataplane.visit import Connection, Visit, flow_key, reversed_key
+from flannelviz.packet import Packet
+from flannelviz.tables import Rule, Tables
+
+NAT_TARGETS = frozenset({"MASQUERADE", "SNAT", "DNAT"})
 
 
-def before_routing(visit: Visit, tables: Tables) -> None:
-    """Undo the source translation for a reply, at PREROUTING.
+def conntrack_runs(tables: Tables) -> bool:
+    """Return whether conntrack is on: the kernel hooks it in while some rule needs it, and lets go after the last.
 
-    Source: conntrack reverses replies; the nat table is consulted only for the first packet of a flow.
+    Source: the record, "conntrack dies with its last rule".
     """
-    if not tables.chains:
+    found: bool | None = tables.memo.get("conntrack")
+    if found is None:
+        rules = [rule for chain in tables.chains for rule in chain.rules]
+        found = tables.memo["conntrack"] = any(r.target in NAT_TARGETS or r.ctstate for r in rules)
+    return found
+
+
+def entering(visit: Visit, tables: Tables, hook: str, in_dev: str | None, out_dev: str | None) -> None:
+    """Look the packet up in conntrack, and give it the destination it should have.
+
+    `hook` is PREROUTING for what comes in, OUTPUT for what a program here sends. The nat table is asked for the first
+    packet of a flow only.
+    """
+    if not conntrack_runs(tables):
+        visit.connection = None
         return
     key = flow_key(visit.packet)
     flow = visit.memory.flows.get((visit.place, key))
-    if flow is None or key == flow.original or not flow.translated:
+    visit.connection = Connection(key, flow)
+    if flow is not None:
+        _to_its_destination(visit, visit.connection)
+    elif visit.packet.about is None:
+        _translated(visit, tables, hook, in_dev, out_dev, lambda: None)
+
+
+def _to_its_destination(visit: Visit, connection: Connection) -> None:
+    """Rewrite the destination as the flow has it: towards its endpoint, or back to who began it."""
+    packet, (dst, port) = visit.packet, connection.destination
+    if packet.about is not None:
+        packet = replace(packet, about=_seen_before(packet.about, connection))
+    if not connection.destination_changes:
+        visit.packet = packet
         return
-    restored = _restored(visit.packet, flow)
-    saying = ("reply of a known flow: destination {} -> {}", visit.packet.dst, restored.dst)
-    visit.note("conntrack", saying, flow, now=restored, asking=("conntrack -L --reply-src {}", visit.packet.src))
+    now = replace(packet, dst=IPv4Address(dst), dport=port)
+    saying = ("known flow: destination {} -> {}", packet.dst, now.dst)
+    visit.note("conntrack", saying, connection.flow, now=now, asking=("conntrack -L --reply-src {}", packet.src))
 
 
-def _restored(packet: Packet, flow: Flow) -> Packet:
-    """Return a reply as the program that started the flow expects it."""
-    _, src, sport, dst, dport = flow.original
-    return replace(packet, src=IPv4Address(dst), sport=dport, dst=IPv4Address(src), dport=sport)
+def _seen_before(about: Packet, connection: Connection) -> Packet:
+    """Return the packet inside an ICMP error as its sender knew it, before this place translated it."""
+    flow = connection.flow
+    assert flow is not None, "an error that is looked up belongs to a flow"
+    _, src, sport, dst, dport = flow.original if connection.is_reply else flow.reply
+    return replace(about, src=IPv4Address(src), sport=sport, dst=IPv4Address(dst), dport=dport)
 
 
-def after_routing(
+def leaving(
     visit: Visit, tables: Tables, in_dev: str | None, out_dev: str, source: Callable[[], IPv4Address | None]
 ) -> None:
-    """Let nat POSTROUTING decide for the first packet of a flow; later packets follow conntrack.
+    """Give the packet the source it should have, at POSTROUTING, and confirm a new flow.
 
     `source` gives the address that MASQUERADE puts in: the one of the output device.
     """
-    chain = tables.chain("nat", "POSTROUTING")
-    if chain is None:
+    connection = visit.connection
+    if connection is None:
         return
-    key = flow_key(visit.packet)
-    flow = visit.memory.flows.get((visit.place, key))
-    if flow is not None:
-        _as_before(visit, flow, key)
-        return
-    if _is_reply(visit, key):
-        return
-    said, runner_up = decide(tables, chain, visit.packet, in_dev, out_dev)
-    now = _masqueraded(visit, source()) if said.target == "MASQUERADE" else visit.packet
-    if chain.rules:
-        changed = "source kept" if now is visit.packet else f"source {visit.packet.src} -> {now.src}"
-        visit.note(
-            "nat POSTROUTING",
-            ("{}: {}", _word(said.target, said.row), changed),
-            said.row,
-            runner_up,
-            now=now,
-            asking=("iptables -t nat -S POSTROUTING",),
-        )
-    visit.memory.track(visit.place, key, reversed_key(flow_key(now)))
+    if connection.flow is not None:
+        _from_its_source(visit, connection)
+    elif visit.packet.about is None:
+        _translated(visit, tables, "POSTROUTING", in_dev, out_dev, source)
+        _confirm(visit, connection)
 
 
-def _word(target: str, row: object) -> str:
+def delivered(visit: Visit) -> None:
+    """Confirm the flow of a packet that ends here, or show an answer under the address that was asked."""
+    connection = visit.connection
+    if connection is None:
+        return
+    if connection.flow is not None:
+        _from_its_source(visit, connection)
+    elif visit.packet.about is None:
+        _confirm(visit, connection)
+
+
+def _confirm(visit: Visit, connection: Connection) -> None:
+    visit.memory.track(visit.place, connection.key, reversed_key(flow_key(visit.packet)))
+
+
+def _from_its_source(visit: Visit, connection: Connection) -> None:
+    """Rewrite the source as the flow has it: masqueraded as before, or back to the Service that was asked."""
+    packet, (src, port) = visit.packet, connection.source
+    if not connection.source_changes:
+        return
+    now = replace(packet, src=IPv4Address(src), sport=port)
+    saying = ("known flow: source {} -> {}", packet.src, now.src)
+    visit.note("conntrack", saying, connection.flow, now=now, asking=("conntrack -L --src {}", packet.src))
+
+
+def _translated(
+    visit: Visit,
+    tables: Tables,
+    hook: str,
+    in_dev: str | None,
+    out_dev: str | None,
+    source: Callable[[], IPv4Address | None],
+) -> None:
+    """Ask the nat table, and note what it says where it has rules."""
+    chain = tables.chain("nat", hook)
+    if chain is None or not chain.rules:
+        return
+    said, runner_up = decide(tables, chain, Asked(visit.packet, in_dev, out_dev))
+    now = _applied(visit, said, source)
+    visit.note(
+        f"nat {hook}",
+        ("{}: {}", _word(said), _change(visit.packet, now)),
+        said.row,
+        runner_up,
+        now=now,
+        asking=("iptables -t nat -S {}", hook),
+    )
+
+
+def _change(before: Packet, after: Packet) -> str:
+    if before.dst != after.dst:
+        return f"destination {before.dst} -> {after.dst}"
+    return "source kept" if before.src == after.src else f"source {before.src} -> {after.src}"
+
+
+def _word(said: Verdict) -> str:
     """Return the target as the rule writes it: a RETURN ends in the chain's policy."""
-    return str(getattr(row, "target", target))
+    return said.row.target if isinstance(said.row, Rule) else f"no rule, policy {said.target}"
 
 
-def _is_reply(visit: Visit, key: tuple[str, int, int, int, int]) -> bool:
-    """Return whether this packet, restored at PREROUTING, belongs to a flow that came the other way."""
-    return (visit.place, reversed_key(key)) in visit.memory.flows
+def _applied(visit: Visit, said: Verdict, source: Callable[[], IPv4Address | None]) -> Packet:
+    """Return the packet after the verdict: marked, and under other addresses if the target says so."""
+    packet = visit.packet if said.mark == visit.packet.mark else replace(visit.packet, mark=said.mark)
+    to = said.row.to if isinstance(said.row, Rule) else None
+    if said.target == "DNAT" and to is not None:
+        return replace(packet, dst=to[0], dport=packet.dport if to[1] is None else to[1])
+    if said.target == "SNAT" and to is not None:
+        return _on_a_free_port(visit, replace(packet, src=to[0]))
+    if said.target == "MASQUERADE":
+        address = source()
+        if address is not None and address != packet.src:
+            return _on_a_free_port(visit, replace(packet, src=address))
+    return packet
 
 
-def _as_before(visit: Visit, flow: Flow, key: tuple[str, int, int, int, int]) -> None:
-    if key != flow.original or not flow.translated:
-        return
-    _, _, _, seen_src, seen_sport = flow.reply
-    now = replace(visit.packet, src=IPv4Address(seen_src), sport=seen_sport)
-    saying = ("known flow: source {} -> {}", visit.packet.src, now.src)
-    visit.note("conntrack", saying, flow, now=now, asking=("conntrack -L --src {}", visit.packet.src))
-
-
-def _masqueraded(visit: Visit, source: IPv4Address | None) -> Packet:
-    """Return the packet with the node's address as its source, on a port that no other flow to that place uses."""
-    packet = visit.packet
-    if source is None or source == packet.src:
-        return packet
-    now = replace(packet, src=source)
-    while (visit.place, reversed_key(flow_key(now))) in visit.memory.flows:
-        now = replace(now, sport=now.sport % 65535 + 1)
-    return now
-
-
-def delivered(visit: Visit, tables: Tables) -> None:
-    """Note the flow of a packet that ends here, so that its reply passes the nat table by."""
-    if not tables.chains:
-        return
-    key = flow_key(visit.packet)
-    if (visit.place, key) not in visit.memory.flows:
-        visit.memory.track(visit.place, key, reversed_key(key))
+def _on_a_free_port(visit: Visit, packet: Packet) -> Packet:
+    """Return the packet on a source port that no other flow to that place uses; the kernel picks one at random."""
+    while (visit.place, reversed_key(flow_key(packet))) in visit.memory.flows:
+        packet = replace(packet, sport=packet.sport % 65535 + 1)
+    return packet

@@ -12,7 +12,7 @@ from flannelviz.dataplane.visit import Memory
 from flannelviz.errors import AddressPlanError, PacketError, UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, parse_address
 from flannelviz.network import Network
-from flannelviz.packet import PING_SIZE, Disposition, Hop, Learned, Packet, Trace
+from flannelviz.packet import PING_SIZE, Disposition, Hop, IcmpError, Learned, Packet, Trace
 
 PROTOCOLS = ("icmp", "tcp", "udp")
 MAX_TTL = 255
@@ -32,10 +32,14 @@ def trace(
     ttl: int = 64,
     size: int = PING_SIZE,
     dont_fragment: bool = True,
+    served: bool = True,
+    dice: float | None = None,
     learned: Learned | None = None,
 ) -> Trace:
     """Return the journey of a packet from the place `source` to a place or an address, and of the answer to it.
 
+    `served`: whether a program listens at the destination. `dice`, from 0 to 1, decides where rules match at random,
+    such as which endpoint of a Service answers.
     Shape: one Hop for each place visited. Units: `size` in bytes, IP header included; `ttl` in routed hops.
     Raises: UnknownPlaceError if a name is not in the network, or has no address yet; PacketError if no unicast IPv4
     packet has these headers.
@@ -43,8 +47,8 @@ def trace(
     place = network.place(source)
     dst = destination_address(network, destination)
     _check(dst, proto, ttl, size)
-    packet = Packet(None, dst, proto, sport, dport, ttl, size, dont_fragment)
-    return send(network, place, packet, learned)
+    packet = Packet(None, dst, proto, sport, dport, ttl, size, dont_fragment, dice=dice)
+    return send(network, place, packet, learned, served=served)
 
 
 def _check(dst: IPv4Address, proto: str, ttl: int, size: int) -> None:
@@ -82,22 +86,50 @@ def destination_address(network: Network, destination: str | IPv4Address) -> IPv
     return found
 
 
-def send(network: Network, place: str, packet: Packet, learned: Learned | None = None) -> Trace:
-    """Return the journey of `packet`, sent by a program at `place`, and of its answer.
+def send(network: Network, place: str, packet: Packet, learned: Learned | None = None, *, served: bool = True) -> Trace:
+    """Return the journey of `packet`, sent by a program at `place`, of its answer, and of any ICMP error.
 
     Shape: request hops, then, if the request arrived, reply hops.
     """
     memory = Memory(learned or Learned())
     start = network_namespace(network, place)
     request = _journey(network, start, packet, memory)
+    if not served:
+        request = _refused(request)
     last = request[-1]
-    if last.disposition is not Disposition.ACCEPTED:
-        return Trace(place, str(packet.dst), request, last.disposition, learned=memory.learned())
+    reply = _answer(network, start, request, memory)
+    errors = tuple(_error(network, hops[-1], memory) for hops in (request, reply) if hops and _answered(hops[-1]))
+    back = reply[-1].disposition if reply and last.disposition is Disposition.ACCEPTED else None
+    return Trace(place, str(packet.dst), request, last.disposition, reply, back, errors, memory.learned())
+
+
+def _answer(network: Network, start: str, request: tuple[Hop, ...], memory: Memory) -> tuple[Hop, ...]:
+    """Return the reply's hops: an answer, or TCP's reset where nobody listens; none where nothing arrived."""
+    last = request[-1]
+    reset = last.disposition is Disposition.REFUSED and last.sent.proto == "tcp"
+    if last.disposition is not Disposition.ACCEPTED and not reset:
+        return ()
     reply = _journey(network, last.place, last.sent.reply(), memory)
-    reply = (*reply[:-1], _asked_for(reply[-1], start, request[0]))
-    return Trace(
-        place, str(packet.dst), request, last.disposition, reply, reply[-1].disposition, learned=memory.learned()
-    )
+    return (*reply[:-1], _asked_for(reply[-1], start, request[0]))
+
+
+def _refused(request: tuple[Hop, ...]) -> tuple[Hop, ...]:
+    """Return the request as it ends where nobody listens: with a reset for TCP, an ICMP error for UDP."""
+    last = request[-1]
+    if last.disposition is not Disposition.ACCEPTED or last.sent.proto == "icmp":
+        return request
+    icmp = IcmpError("port unreachable", last.place, last.sent.dst, last.sent) if last.sent.proto == "udp" else None
+    return (*request[:-1], replace(last, disposition=Disposition.REFUSED, icmp=icmp))
+
+
+def _answered(last: Hop) -> bool:
+    return last.icmp is not None and last.icmp.source is not None and last.icmp.about.src is not None
+
+
+def _error(network: Network, last: Hop, memory: Memory) -> tuple[Hop, ...]:
+    """Return the journey of the ICMP error that a hop sent; it is never answered itself."""
+    assert last.icmp is not None
+    return _journey(network, last.place, last.icmp.packet(), memory)
 
 
 def network_namespace(network: Network, place: str) -> str:
@@ -110,7 +142,7 @@ def _asked_for(last: Hop, start: str, first: Hop) -> Hop:
     """Return the reply's last hop, as UNEXPECTED if it came to another place or from another address than asked."""
     if last.disposition is not Disposition.ACCEPTED:
         return last
-    if last.place == start and last.sent.src == first.sent.dst:
+    if last.place == start and last.sent.src == first.received.dst:
         return last
     return replace(last, disposition=Disposition.UNEXPECTED)
 
@@ -124,22 +156,13 @@ def _journey(network: Network, place: str, packet: Packet, memory: Memory) -> tu
         hops.append(hop)
         if hop.disposition is not Disposition.FORWARDED or hop.next_place is None:
             break
-        place, packet, in_dev = hop.next_place, hop.sent, _far_device(network, hop)
+        place, packet, in_dev = hop.next_place, hop.sent, hop.next_dev
     return _named_as_loop(hops)
 
 
 def _visit(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:
     here = {VPC: through_vpc, INTERNET: on_internet}.get(place, forward)
     return here(network, place, packet, in_dev, memory)
-
-
-def _far_device(network: Network, hop: Hop) -> str:
-    """Return the device by which the next place receives what `hop` sent."""
-    if hop.place in (VPC, INTERNET):
-        return INTERNET if INTERNET in (hop.place, hop.next_place) else "eth0"
-    link = network.tables(hop.place).link(hop.out_dev or "")
-    assert link is not None and link.peer is not None, "a hop that forwards has a wire"
-    return link.peer[1]
 
 
 def _named_as_loop(hops: list[Hop]) -> tuple[Hop, ...]:

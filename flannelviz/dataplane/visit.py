@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from flannelviz.network import Network
 from flannelviz.packet import AnyRow, Disposition, Flow, FlowKey, Hop, IcmpError, Learned, Packet, Step
@@ -11,15 +12,16 @@ from flannelviz.packet import AnyRow, Disposition, Flow, FlowKey, Hop, IcmpError
 class Memory:
     """What places learn while a trace runs: a copy of a `Learned` that may be written, and turned back into one."""
 
-    __slots__ = ("flows", "neighbors")
+    __slots__ = ("fdb", "flows", "neighbors")
 
     def __init__(self, learned: Learned) -> None:
         self.neighbors = dict(learned.neighbors)
+        self.fdb = dict(learned.fdb)
         self.flows = dict(learned.flows)
 
     def learned(self) -> Learned:
         """Return what was learned, as a value."""
-        return Learned(self.neighbors, self.flows)
+        return Learned(self.neighbors, self.fdb, self.flows)
 
     def track(self, place: str, original: FlowKey, reply: FlowKey) -> None:
         """Note a new flow at `place` under both of its directions."""
@@ -27,10 +29,62 @@ class Memory:
         self.flows[place, original] = self.flows[place, reply] = flow
 
 
+class Connection(NamedTuple):
+    """What conntrack found for a packet when it came in: its key, and the flow it belongs to; None for a new one."""
+
+    key: FlowKey
+    flow: Flow | None
+
+    @property
+    def is_reply(self) -> bool:
+        """Return whether the packet goes against the direction in which the flow began."""
+        return self.flow is not None and self.key != self.flow.original
+
+    @property
+    def _other(self) -> FlowKey:
+        """Return the other direction's key: its source is this direction's destination, after all translation."""
+        assert self.flow is not None, "a new packet has no flow yet"
+        return self.flow.original if self.is_reply else self.flow.reply
+
+    @property
+    def destination(self) -> tuple[int, int]:
+        """Return the address and port to which this direction goes in the end."""
+        return self._other[1], self._other[2]
+
+    @property
+    def source(self) -> tuple[int, int]:
+        """Return the address and port from which this direction comes in the end."""
+        return self._other[3], self._other[4]
+
+    @property
+    def destination_changes(self) -> bool:
+        """Return whether this direction's destination is rewritten here."""
+        return self.destination != (self.key[3], self.key[4])
+
+    @property
+    def source_changes(self) -> bool:
+        """Return whether this direction's source is rewritten here."""
+        return self.source != (self.key[1], self.key[2])
+
+
 class Visit:
     """A packet at one place; `forward` fills it in, `hop` makes it a value."""
 
-    __slots__ = ("icmp", "in_dev", "memory", "network", "next", "out_dev", "packet", "place", "received", "steps")
+    __slots__ = (
+        "connection",
+        "icmp",
+        "in_dev",
+        "memory",
+        "network",
+        "next",
+        "next_dev",
+        "out_dev",
+        "packet",
+        "place",
+        "prerouted",
+        "received",
+        "steps",
+    )
 
     def __init__(self, network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> None:
         self.network = network
@@ -39,7 +93,10 @@ class Visit:
         self.in_dev = in_dev
         self.out_dev: str | None = None
         self.next: str | None = None
+        self.next_dev: str | None = None
         self.icmp: IcmpError | None = None
+        self.connection: Connection | None = None
+        self.prerouted = False  # whether PREROUTING has seen it, at the bridge
         self.memory = memory
         self.steps: list[Step] = []
 
@@ -58,9 +115,16 @@ class Visit:
         self.packet = after
         self.steps.append(Step(self.place, kind, saying, row, runner_up, before, after, asking))
 
+    @property
+    def state(self) -> str:
+        """Return what `-m conntrack --ctstate` matches."""
+        if self.packet.about is not None:
+            return "RELATED" if self.connection is not None and self.connection.flow is not None else "INVALID"
+        return "ESTABLISHED" if self.connection is not None and self.connection.flow is not None else "NEW"
+
     def send_error(self, what: str, source: IPv4Address | None) -> None:
         """Note the ICMP error that this place sends back."""
-        self.icmp = IcmpError(what, self.place, source)
+        self.icmp = IcmpError(what, self.place, source, self.packet)
 
     def hop(self, disposition: Disposition) -> Hop:
         """Return what happened here."""
@@ -73,12 +137,15 @@ class Visit:
             self.received,
             self.packet,
             self.next,
+            self.next_dev,
             self.icmp,
         )
 
 
 def flow_key(packet: Packet) -> FlowKey:
-    """Return what conntrack calls this packet; an ICMP echo's identifier stands in both port places."""
+    """Return what conntrack calls this packet; an ICMP error goes with the answers of the packet it speaks of."""
+    if packet.about is not None:
+        return reversed_key(flow_key(packet.about))
     src = 0 if packet.src is None else int(packet.src)
     return (packet.proto, src, packet.sport, int(packet.dst), packet.dport)
 

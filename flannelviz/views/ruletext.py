@@ -28,6 +28,7 @@ def rule_text(rule: Rule) -> str:
         *_matches(rule),
         "-j",
         rule.target,
+        *_written(rule),
         *rule.options,
     ]
     return " ".join(words)
@@ -35,11 +36,31 @@ def rule_text(rule: Rule) -> str:
 
 def _matches(rule: Rule) -> list[str]:
     comment = ["-m comment --comment " + _quoted(rule.comment)] if rule.comment else []
-    mark = [f"-m mark --mark {rule.mark[0]:#x}/{rule.mark[1]:#x}"] if rule.mark else []
+    wanted = "! --mark" if rule.mark_negated else "--mark"
+    mark = [f"-m mark {wanted} {rule.mark[0]:#x}/{rule.mark[1]:#x}"] if rule.mark else []
     port = f" --dport {rule.dport}" if rule.dport is not None else ""
     wants = rule.proto in ("tcp", "udp") and (port or rule.target == "DNAT")
     proto = [f"-m {rule.proto}{port}"] if wants else []
-    return [*mark, *comment, *proto] if rule.comment.startswith(FLANNEL) else [*comment, *mark, *proto]
+    state = [f"-m conntrack --ctstate {rule.ctstate}"] if rule.ctstate else []
+    chance = [f"-m statistic --mode random --probability {_probability(rule.probability)}"] if rule.probability else []
+    first = [*mark, *comment] if rule.comment.startswith(FLANNEL) else [*comment, *mark]
+    return [*first, *state, *chance, *proto]
+
+
+def _probability(chance: float) -> str:
+    """Return a chance as iptables prints it: the kernel keeps it as a whole number of 2^-31."""
+    return f"{round(chance * 2**31) / 2**31:.11f}"
+
+
+def _written(rule: Rule) -> list[str]:
+    """Return what a target writes: a mark, or another address."""
+    if rule.set_mark is not None:
+        return [f"--set-xmark {rule.set_mark[0]:#x}/{rule.set_mark[1]:#x}"]
+    if rule.to is None:
+        return []
+    address, port = rule.to
+    option = "--to-source" if rule.target == "SNAT" else "--to-destination"
+    return [f"{option} {address}" + (f":{port}" if port is not None else "")]
 
 
 def _address(flag: str, match: Match | None) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flannelviz.dataplane.netfilter import compiled, decide, matches, verdict
+from flannelviz.dataplane.netfilter import Asked, compiled, decide, matches, verdict
 from flannelviz.packet import Packet
 from flannelviz.tables import Chain, Match, Rule, Tables
 
@@ -37,24 +37,24 @@ JUMP = chains(
     ],
 )
 def test_jump_and_return(src: str, dst: str, target: str, row: int | None) -> None:
-    said = verdict(JUMP, JUMP.chains[0], packet(src, dst))
+    said = verdict(JUMP, JUMP.chains[0], Asked(packet(src, dst)))
     assert said.target == target
     assert said.row == (JUMP.chains[0].rules[1] if row is None else JUMP.chains[1].rules[row])
 
 
 def test_return_in_a_built_in_chain_means_its_policy() -> None:
     chain = Chain("filter", "FORWARD", "DROP", (Rule("RETURN", src=Match(N)), Rule("ACCEPT")))
-    assert verdict(chains(chain), chain, packet("172.16.0.130", "172.16.8.2")).target == "DROP"
-    assert verdict(chains(chain), chain, packet("10.0.0.1", "172.16.8.2")).target == "ACCEPT"
+    assert verdict(chains(chain), chain, Asked(packet("172.16.0.130", "172.16.8.2"))).target == "DROP"
+    assert verdict(chains(chain), chain, Asked(packet("10.0.0.1", "172.16.8.2"))).target == "ACCEPT"
 
 
 def test_the_runner_up_decides_once_the_rule_is_gone() -> None:
     first, second = Rule("RETURN", src=Match(N), dst=Match(N)), Rule("MASQUERADE", src=Match(N))
     chain = Chain("nat", "POSTROUTING", "ACCEPT", (first, second))
-    said, runner_up = decide(chains(chain), chain, packet("172.16.0.130", "172.16.8.2"), None, "eth0")
+    said, runner_up = decide(chains(chain), chain, Asked(packet("172.16.0.130", "172.16.8.2"), None, "eth0"))
     assert (said.row, runner_up) == (first, second)
     left = replace(chain, rules=(second,))
-    assert verdict(chains(left), left, packet("172.16.0.130", "172.16.8.2")).row == second
+    assert verdict(chains(left), left, Asked(packet("172.16.0.130", "172.16.8.2"))).row == second
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_the_runner_up_decides_once_the_rule_is_gone() -> None:
     [("eth0", "eth0", True), ("eth0", "cni0", False), ("veth+", "veth12", True), ("! eth0", "cni0", True)],
 )
 def test_interface_patterns(pattern: str, dev: str, expected: bool) -> None:
-    assert matches(Rule("ACCEPT", out_dev=pattern), packet("10.0.0.1", "10.0.0.2"), None, dev) is expected
+    assert matches(Rule("ACCEPT", out_dev=pattern), Asked(packet("10.0.0.1", "10.0.0.2"), None, dev)) is expected
 
 
 addresses = st.builds(IPv4Address, st.integers(0xAC10007E, 0xAC100102))
@@ -83,5 +83,5 @@ def test_the_compiled_test_equals_the_definition(
 ) -> None:
     chain = Chain("filter", "FORWARD", "DROP", (rule,))
     ((_, test),) = compiled(chains(chain), chain)
-    sent = Packet(src, dst, mark=mark)
-    assert test(sent, None, out_dev) == matches(rule, sent, None, out_dev)
+    asked = Asked(Packet(src, dst), None, out_dev)
+    assert test(asked, mark) == matches(rule, asked, mark)

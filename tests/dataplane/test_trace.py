@@ -7,7 +7,7 @@ import pytest
 
 from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.fabric import OUTSIDE_HOST
-from flannelviz.dataplane.netfilter import verdict
+from flannelviz.dataplane.netfilter import Asked, verdict
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import PacketError, UnknownPlaceError
 from flannelviz.faults import break_network
@@ -109,7 +109,7 @@ def test_postrouting_of_node_a(rules: str, src: str, dst: str, target: str) -> N
     tables = build(replace(article_plan(), rules=rules)).network.tables("node-a")
     chain = tables.chain("nat", "POSTROUTING")
     assert chain is not None
-    assert verdict(tables, chain, Packet(IPv4Address(src), IPv4Address(dst)), "cni0", "eth0").target == target
+    assert verdict(tables, chain, Asked(Packet(IPv4Address(src), IPv4Address(dst)), "cni0", "eth0")).target == target
 
 
 def test_the_reply_of_a_masqueraded_flow_meets_no_nat_rule(network: Network) -> None:  # fact-40

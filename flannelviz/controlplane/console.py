@@ -81,7 +81,12 @@ def create_vpc(plan: ClusterPlan) -> VpcTables:
         RouteTable(system, "System", entries, associated, plan.route_quota),
         *(RouteTable(table, "Custom", entries, (), plan.route_quota) for table in further),
     )
-    return VpcTables(tables, security_groups=(_security_group(plan),), decrements_ttl=plan.vpc_decrements_ttl)
+    return VpcTables(
+        tables,
+        security_groups=(_security_group(plan),),
+        decrements_ttl=plan.vpc_decrements_ttl,
+        fabric=plan.fabric,
+    )
 
 
 def _system_entries(plan: ClusterPlan) -> tuple[RouteEntry, ...]:

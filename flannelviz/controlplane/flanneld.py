@@ -6,17 +6,17 @@ With the backend `alloc`, the one of ACK, that is all of it: no device, no route
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Literal
 
+from flannelviz.controlplane.backends import BACKENDS, FLANNELD, vtep_mac
 from flannelviz.controlplane.failure import Failure
-from flannelviz.model import ClusterPlan, MasqueradeRules, Node, interface
+from flannelviz.model import BackendKind, ClusterPlan, MasqueradeRules, Node, interface
 from flannelviz.tables import Chain, File, Match, Origin, Rule, Tables
 
-FLANNELD = "flanneld"
 SUBNET_ENV = "/run/flannel/subnet.env"
 NET_CONF = "/etc/kube-flannel/net-conf.json"
 CNI_CONF = "/etc/cni/net.d/10-flannel.conf"
@@ -51,33 +51,9 @@ _BUILT_IN: dict[Table, tuple[Chain, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """One way in which flannel carries packets between nodes: what it costs, and what it adds for a lease."""
-
-    kind: str
-    overhead: int  # bytes of every packet
-    lease_acquired: Callable[[Tables, Node], Tables]
-
-    def mtu(self, link_mtu: int) -> int:
-        """Return FLANNEL_MTU. Units: bytes."""
-        return link_mtu - self.overhead
-
-
-def alloc_lease_acquired(tables: Tables, node: Node) -> Tables:
-    """Return `tables` as they are: `alloc` only allocates, and leaves the way to other nodes to the cloud.
-
-    Source: flannel backend/alloc/alloc.go.
-    """
-    return tables
-
-
-ALLOC = Backend("alloc", overhead=0, lease_acquired=alloc_lease_acquired)
-
-
-def net_conf(plan: ClusterPlan, backend: Backend = ALLOC) -> File:
+def net_conf(plan: ClusterPlan) -> File:
     """Return net-conf.json of the ConfigMap kube-flannel-cfg, from which flanneld learns the cluster CIDR."""
-    text = json.dumps({"Network": str(plan.cluster_cidr), "Backend": {"Type": backend.kind}}, indent=2)
+    text = json.dumps({"Network": str(plan.cluster_cidr), "Backend": {"Type": plan.backend}}, indent=2)
     because = f"the pod CIDR of the cluster is {plan.cluster_cidr}"
     return File(NET_CONF, text + "\n", Origin("provisioning script", "applies the ConfigMap kube-flannel-cfg", because))
 
@@ -98,7 +74,7 @@ def cni_conf(plan: ClusterPlan) -> File:
     return _cni_conf(plan.hairpin)
 
 
-def subnet_env(plan: ClusterPlan, pod_cidr: IPv4Network, backend: Backend = ALLOC) -> File:
+def subnet_env(plan: ClusterPlan, pod_cidr: IPv4Network) -> File:
     """Return subnet.env, all that the flannel CNI plugin ever learns from flanneld.
 
     FLANNEL_SUBNET is no network but the address of cni0 with its prefix length.
@@ -107,33 +83,33 @@ def subnet_env(plan: ClusterPlan, pod_cidr: IPv4Network, backend: Backend = ALLO
     text = (
         f"FLANNEL_NETWORK={plan.cluster_cidr}\n"
         f"FLANNEL_SUBNET={interface(pod_cidr[1], pod_cidr)}\n"
-        f"FLANNEL_MTU={backend.mtu(plan.mtu)}\n"
+        f"FLANNEL_MTU={BACKENDS[plan.backend].mtu(plan.mtu)}\n"
         f"FLANNEL_IPMASQ={str(plan.masquerade).lower()}\n"
     )
     return File(SUBNET_ENV, text, Origin(FLANNELD, f"writes {SUBNET_ENV}", f"the Node has podCIDR {pod_cidr}"))
 
 
-def node_annotations(node: Node, backend: Backend = ALLOC) -> tuple[tuple[str, str], ...]:
+def node_annotations(node: Node, kind: BackendKind = "alloc") -> tuple[tuple[str, str], ...]:
     """Return the annotations by which flanneld publishes its lease on the Node.
 
     Shape: four pairs; they replace earlier ones of the same name.
-    Source: flannel pkg/subnet/kube/kube.go; `alloc` has no backend data, which JSON writes as null.
+    Source: flannel pkg/subnet/kube/kube.go; only vxlan has backend data; JSON writes null for the others.
     """
     return (
-        (ANNOTATION + "backend-data", "null"),
-        (ANNOTATION + "backend-type", backend.kind),
+        (ANNOTATION + "backend-data", f'{{"VNI":1,"VtepMAC":"{vtep_mac(node)}"}}' if kind == "vxlan" else "null"),
+        (ANNOTATION + "backend-type", kind),
         (ANNOTATION + "kube-subnet-manager", "true"),
         (ANNOTATION + "public-ip", str(node.address)),
     )
 
 
-def lease_acquired(node: Node, backend: Backend = ALLOC) -> Node | Failure:
+def lease_acquired(node: Node, kind: BackendKind = "alloc") -> Node | Failure:
     """Return `node` with its lease published, or flanneld's failure when it has no podCIDR."""
     failure = _lease_failure(node)
     if failure:
         return failure
     kept = tuple(pair for pair in node.annotations if not pair[0].startswith(ANNOTATION))
-    return replace(node, annotations=kept + node_annotations(node, backend))
+    return replace(node, annotations=kept + node_annotations(node, kind))
 
 
 def _lease_failure(node: Node) -> Failure | None:
@@ -288,7 +264,7 @@ def subnet_env_written(tables: Tables, pod_cidr: IPv4Network, plan: ClusterPlan)
     return tables.adding(subnet_env(plan, pod_cidr))
 
 
-def register(tables: Tables, node: Node, plan: ClusterPlan, backend: Backend = ALLOC) -> Tables | Failure:
+def register(tables: Tables, node: Node, plan: ClusterPlan) -> Tables | Failure:
     """Return the tables of `node` after all that flanneld does there, or why it exits.
 
     Shape: CNI configuration, backend, masquerade rules, forward rules, subnet.env, in this order; subnet.env exists
@@ -300,5 +276,5 @@ def register(tables: Tables, node: Node, plan: ClusterPlan, backend: Backend = A
         return failure
     assert node.pod_cidr is not None, "who has a lease has a podCIDR"
     chains = _masquerade(node.pod_cidr, plan) + forward_chains(plan.cluster_cidr, plan.rules)
-    leased_tables = appending(backend.lease_acquired(tables, node), chains)
-    return leased_tables.adding(cni_conf(plan), subnet_env(plan, node.pod_cidr, backend))
+    own = BACKENDS[plan.backend].own(tables, node)
+    return appending(tables, chains).adding(*own, cni_conf(plan), subnet_env(plan, node.pod_cidr))

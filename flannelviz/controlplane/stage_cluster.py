@@ -212,11 +212,11 @@ def _allocate_jobs(draft: Draft) -> list[Job]:
     return [job(node.name, _allocate) for node in draft.plan.nodes]
 
 
-PHASES = (
+BEFORE_ALLOCATION = (
     Phase("initial", _initial_jobs),
     Phase("initial", _ecs_jobs, _create_all_ecs),
     Phase("initial", _nat_gateway_jobs),
     Phase("cluster", _plan_jobs),
     Phase("cluster", _register_jobs, _register_all),
-    Phase("cluster", _allocate_jobs, _allocate_all),
 )
+PHASES = (*BEFORE_ALLOCATION, Phase("cluster", _allocate_jobs, _allocate_all))

@@ -10,13 +10,15 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from flannelviz.controlplane import cloud_routes, flanneld
+from flannelviz.controlplane.backends import BACKENDS, FLANNELD
 from flannelviz.controlplane.cloud_routes import COMPONENT as CCM
 from flannelviz.controlplane.draft import Change, Draft, Job, Phase, job
 from flannelviz.controlplane.failure import Failure
-from flannelviz.controlplane.flanneld import FLANNELD
 from flannelviz.controlplane.stage_cluster import KUBELET, kube_event_file, node_file
-from flannelviz.model import VPC, Node
-from flannelviz.tables import File, Origin
+from flannelviz.model import VPC, Condition, Node
+from flannelviz.tables import File, Origin, RouteEntry
+
+FLANNEL_IS_UP = Condition("NetworkUnavailable", "False", "FlannelIsUp", "Flannel is running on this node")
 
 # --- The cloud-controller-manager initialises the Node ----------------------------------------------------------------
 
@@ -49,13 +51,14 @@ def _ready(draft: Draft, name: str) -> Change:
 
 def _acquire_lease(draft: Draft, name: str) -> Change:
     node = draft.nodes[name]
-    leased = flanneld.lease_acquired(node)
+    leased = flanneld.lease_acquired(node, draft.plan.backend)
     if isinstance(leased, Failure):
         log = Origin(FLANNELD, "exits", leased.message)
         artefact = File("kubectl logs kube-flannel-ds", f"{leased.message}\n", log)
         return Change(FLANNELD, f"exits on {name}: {leased.message}", (name,), artefact)
     action = f"acquires the lease {node.pod_cidr} for {name} and annotates the Node"
-    tables = flanneld.ALLOC.lease_acquired(draft.written[name], node)
+    tables = draft.written[name]
+    tables = tables.adding(*BACKENDS[draft.plan.backend].own(tables, node))
     artefact = node_file(leased, FLANNELD, "publishes its lease")
     return Change(FLANNELD, action, (name,), artefact, nodes=(leased,), written={name: tables})
 
@@ -86,11 +89,52 @@ def _write_subnet_env(draft: Draft, name: str) -> Change:
 def _flanneld_all(draft: Draft, jobs: Sequence[Job]) -> None:
     for one in jobs:
         node, tables = draft.nodes[one.subject], draft.written[one.subject]
-        registered, leased = flanneld.register(tables, node, draft.plan), flanneld.lease_acquired(node)
+        registered = flanneld.register(tables, node, draft.plan)
+        leased = flanneld.lease_acquired(node, draft.plan.backend)
         if isinstance(registered, Failure) or isinstance(leased, Failure):
             registered, leased = flanneld.cni_installed(tables, draft.plan), node
         draft.written[node.name] = registered
         draft.nodes[node.name] = replace(leased, ready="True")
+
+
+# --- flanneld watches the leases of other nodes, with a backend that needs them ---------------------------------------
+
+
+def _watch_leases(draft: Draft, name: str) -> Change:
+    backend = BACKENDS[draft.plan.backend]
+    others = [node for node in draft.nodes.values() if node.name != name and node.pod_cidr is not None]
+    tables = draft.written[name].adding(*(row for node in others for row in backend.remote(node)))
+    action = f"adds the leases of {len(others)} other nodes on {name} ({backend.kind})"
+    return Change(FLANNELD, action, (name,), written={name: tables})
+
+
+def _route_of_its_own(draft: Draft, name: str) -> Change:
+    """Write the VPC entry as flanneld's ali-vpc backend does: for its own node, through the API, with an access key.
+
+    Source: flannel backend/alivpc/alivpc.go v0.11.0; removed upstream in v0.20.0.
+    """
+    node = draft.nodes[name]
+    assert node.pod_cidr is not None
+    because = f"the lease of {name} is {node.pod_cidr}"
+    entry = RouteEntry(
+        node.pod_cidr, "Instance", draft.ecs[name].instance_id, origin=Origin(FLANNELD, "CreateRouteEntry", because)
+    )
+    return Change(
+        FLANNELD, f"creates the VPC route entry {node.pod_cidr} -> {name}", (VPC,), vpc=draft.vpc.adding(entry)
+    )
+
+
+def _network_available(draft: Draft, name: str) -> Change:
+    node = cloud_routes.with_condition(draft.nodes[name], FLANNEL_IS_UP)
+    artefact = node_file(node, FLANNELD, "reports the network")
+    return Change(FLANNELD, f"sets NetworkUnavailable=False on Node {name}", (name,), artefact, nodes=(node,))
+
+
+def _lease_jobs(draft: Draft) -> list[Job]:
+    backend = BACKENDS[draft.plan.backend]
+    watches = (_watch_leases,) if backend.adds_routes else (_route_of_its_own,) if backend.writes_vpc_route else ()
+    leased = [node.name for node in draft.nodes.values() if node.pod_cidr is not None]
+    return [job(name, *watches, _network_available) for name in leased] if watches else []
 
 
 # --- The cloud-controller-manager writes routes -----------------------------------------------------------------------
@@ -136,6 +180,8 @@ def _flanneld_jobs(draft: Draft) -> list[Job]:
 
 def _route_jobs(draft: Draft) -> list[Job]:
     """Return a job for each Node with a podCIDR; where the route fails, the condition stays as it is."""
+    if draft.plan.backend != "alloc":
+        return []
     nodes: list[Node] = [node for node in draft.nodes.values() if node.pod_cidr is not None]
     changed = {node.name for node in cloud_routes.sync(draft.routes, draft.vpc, nodes).nodes}
     return [job(n.name, _create_route, *((_route_created,) if n.name in changed else ())) for n in nodes]
@@ -144,5 +190,6 @@ def _route_jobs(draft: Draft) -> list[Job]:
 PHASES = (
     Phase("node", _initialise_jobs, _initialise_all),
     Phase("node", _flanneld_jobs, _flanneld_all),
+    Phase("node", _lease_jobs),
     Phase("node", _route_jobs, _create_all_routes),
 )

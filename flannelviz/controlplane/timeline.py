@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import Any, NamedTuple, overload
 
-from flannelviz.controlplane import console, stage_cluster, stage_node, stage_pod
+from flannelviz.controlplane import console, stage_cluster, stage_node, stage_pod, stage_services, stage_terway
 from flannelviz.controlplane.commands import commands
 from flannelviz.controlplane.draft import Change, Draft, Job, Phase
 from flannelviz.controlplane.host_local import host_local_files
@@ -24,7 +24,17 @@ from flannelviz.network import EMPTY, Event, Network, Stage
 from flannelviz.packet import AnyRow
 from flannelviz.tables import Origin
 
-PHASES: tuple[Phase, ...] = (*stage_cluster.PHASES, *stage_node.PHASES, *stage_pod.PHASES)
+PHASES: tuple[Phase, ...] = (
+    *stage_cluster.PHASES,
+    *stage_node.PHASES,
+    *stage_pod.PHASES,
+    *stage_services.PHASES,
+)
+TERWAY_PHASES: tuple[Phase, ...] = (
+    *stage_cluster.BEFORE_ALLOCATION,
+    *stage_terway.PHASES,
+    *stage_services.PHASES,
+)
 STAGES: tuple[Stage, ...] = ("initial", "cluster", "node", "pod")
 SMALL = 2000  # events: up to this many, every moment is kept once somebody asks for one
 
@@ -48,7 +58,7 @@ def build(plan: ClusterPlan, *, strict: bool = True) -> Timeline:
     warnings = console.check_plan(plan, strict)
     draft, sections, number = Draft.of(plan), [], 0
     with _no_garbage():
-        for phase in PHASES:
+        for phase in PHASES if plan.cni == "flannel" else TERWAY_PHASES:
             jobs = phase.jobs(draft)
             if not jobs:
                 continue

@@ -9,6 +9,7 @@ from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Trace
 from flannelviz.tables import Tables, VpcTables
 from flannelviz.views import html, sheets
+from flannelviz.views.frames import frame_html
 from flannelviz.views.rowtext import row_text
 from flannelviz.views.scene import journey_says
 from flannelviz.views.sheets import Sheet
@@ -17,6 +18,7 @@ from flannelviz.views.theme import visible
 from flannelviz.views.tooltext import columns, kubectl_nodes
 
 MOST_LINES = 40
+PANDAS = ("pandas", "pandas.core.frame")  # where DataFrame says it is from: pandas 3, pandas 2
 
 
 def register(shell: Any = None) -> bool:
@@ -31,6 +33,8 @@ def register(shell: Any = None) -> bool:
     for kind, to_html in HTML.items():
         formatters["text/html"].for_type(kind, to_html)
         formatters["text/plain"].for_type(kind, _plainly)
+    for module in PANDAS:
+        formatters["text/html"].for_type_by_name(module, "DataFrame", frame_html)
     return True
 
 

@@ -1,6 +1,7 @@
 """Tables as pandas frames, each row with its author: the table twin of every picture. READS only.
 
-pandas is imported when a frame is asked for, not before.
+pandas is imported when a frame is asked for, not before. The frames are ordinary ones; an attribute, which pandas hands
+on to whatever is selected from them, says that they may be shown as the other tables are.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.views import sheets
+from flannelviz.views.html import sheet_html
 from flannelviz.views.sheets import Sheet
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+OURS = "flannelviz"  # the attribute of a frame that was made here; it holds the name of the table
 
 
 def frame(sheet: Sheet) -> DataFrame:
@@ -24,7 +28,22 @@ def frame(sheet: Sheet) -> DataFrame:
     """
     from pandas import DataFrame
 
-    return DataFrame(list(sheet.rows), columns=list(sheet.columns))
+    found = DataFrame(list(sheet.rows), columns=list(sheet.columns))
+    found.attrs[OURS] = sheet.name
+    return found
+
+
+def frame_html(found: DataFrame) -> str:
+    """Return a frame made here as the other tables look: to the left, no cell cut; any other as pandas shows it.
+
+    Shape: the index shows where it has a name, the numbers of the rows do not.
+    """
+    if OURS not in found.attrs or found.columns.nlevels > 1:
+        return str(found._repr_html_())
+    whole = found.reset_index() if any(found.index.names) else found
+    known = whole.astype(object).where(whole.notna(), None)
+    rows = tuple(known.itertuples(index=False, name=None))
+    return sheet_html(Sheet(found.attrs[OURS], tuple(map(str, whole.columns)), rows))
 
 
 def routes(network: Network, place: str) -> DataFrame:

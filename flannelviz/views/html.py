@@ -20,6 +20,7 @@ from flannelviz.views.text import ends, place_name
 from flannelviz.views.theme import visible
 
 MOST_ROWS = 60
+SHORT = 24  # characters
 MORE_HOPS = "<p>… {} more hops …</p>"
 MONO_COLUMNS = {
     *("dst", "via", "dev", "src", "lladdr", "rule", "interface", "mac", "address", "podCIDR", "ip", "veth", "source"),
@@ -49,9 +50,11 @@ def _row(columns: Iterable[str], row: Iterable[object]) -> str:
 
 
 def _cell(column: str, value: object) -> str:
+    """Return a cell; a name or a number is never broken in two, the table scrolls instead."""
     words = "" if value is None else text(value)
     inner = f"<code>{words}</code>" if words and column in MONO_COLUMNS else words
-    return f'<td style="text-align:left" dir="auto">{inner}</td>'
+    whole = ";white-space:nowrap" if 0 < len(words) <= SHORT else ""
+    return f'<td style="text-align:left{whole}" dir="auto">{inner}</td>'
 
 
 def picture_html(picture: str, alt: str) -> str:

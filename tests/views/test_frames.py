@@ -6,12 +6,14 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from pandas import DataFrame
 
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.tables import UNTOLD, Tables
-from flannelviz.views import frames, sheets
+from flannelviz.views import display, frames, sheets
 
 
 def test_routes_tell_their_author(network: Network):
@@ -86,6 +88,32 @@ def test_levels_are_read_off_any_allocation():
         name="cluster", extent="172.16.0.0/16", fill=SimpleNamespace(used=2, usable=512, percent=0.4)
     )
     assert frames.levels(SimpleNamespace(levels=[level])).iloc[0].to_list() == ["cluster", "172.16.0.0/16", 2, 512, 0.4]
+
+
+def shown(value: object) -> str:
+    shell = InteractiveShell()
+    display.register(shell)
+    return shell.display_formatter.format(value)[0]["text/html"]
+
+
+def test_a_frame_is_shown_whole_and_to_the_left(network: Network):
+    entries = frames.vpc_routes(network)
+    entries.loc[4, "because"] = "x" * 80 + "<b>"
+    for selected in (entries, entries[["dst", "because"]].query("because != ''").head()):
+        page = shown(selected)
+        assert "x" * 80 + "&lt;b&gt;" in page and "text-align:left" in page
+        assert type(selected) is DataFrame and "172.16.8.0/25" in page and "<td>4</td>" not in page
+
+
+def test_a_named_index_is_shown_and_nothing_is_made_of_a_number_that_is_missing(network: Network):
+    nodes = frames.nodes(network).assign(used=[1, 2.5, None]).set_index("name")
+    page = shown(nodes)
+    assert ">node-b<" in page and ">2.5<" in page and "nan" not in page
+
+
+def test_other_frames_are_shown_as_pandas_does():
+    found = DataFrame({"dst": ["172.16.8.0/25"]})
+    assert shown(found) == found._repr_html_()
 
 
 def test_every_table_of_a_place_is_there(network: Network):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Address
+from shlex import quote
 
 from flannelviz.model import INTERNET, VPC
 from flannelviz.tables import Eni, RouteEntry, Row, SecurityRule, SnatEntry
@@ -121,7 +122,10 @@ class Step:
     @property
     def command(self) -> str:
         """Return the command that shows the row on a real machine, with how to get there, or an empty text."""
-        return shell_at(self.place) + _formatted(self.asking) if self.asking else ""
+        if not self.asking:
+            return ""
+        template, *words = self.asking
+        return shell_at(self.place) + str(template).format(*(quote(str(word)) for word in words))
 
     def __repr__(self) -> str:
         return f"<Step {self.place} {self.kind}: {self.says}>"
@@ -249,7 +253,7 @@ def _formatted(words: tuple[object, ...]) -> str:
 
 
 def shell_at(place: str) -> str:
-    """Return what one types before a command so that it runs at `place`.
+    """Return what one types before a command so that it runs at `place`; names from outside are quoted for the shell.
 
     Source: kubectl exec for a pod; `ssh` for an ECS. The VPC has no shell.
     """
@@ -257,5 +261,5 @@ def shell_at(place: str) -> str:
         return ""
     if "/" in place:
         namespace, pod = place.split("/", 1)
-        return f"kubectl exec -n {namespace} {pod} -- "
-    return f"ssh {place} "
+        return f"kubectl exec -n {quote(namespace)} {quote(pod)} -- "
+    return f"ssh {quote(place)} "

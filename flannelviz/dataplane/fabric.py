@@ -19,6 +19,8 @@ NOT_ROUTED = tuple(
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
 )
 INTERFACES = "aliyun ecs DescribeNetworkInterfaces --InstanceId {}"
+EIPS, SNATS = ("aliyun vpc DescribeEipAddresses",), ("aliyun vpc DescribeSnatTableEntries",)
+PATH = "traceroute -n {}"
 ROUTES = "aliyun vpc DescribeRouteEntryList --RouteTableId {}"
 
 
@@ -90,10 +92,11 @@ def _aged(visit: Visit) -> Disposition | None:
         return None
     ttl = visit.packet.ttl
     if ttl <= 1:
-        visit.note("ttl", ("TTL is {}: it may not be forwarded again", ttl))
+        visit.note("ttl", ("TTL is {}: it may not be forwarded again", ttl), asking=(PATH, visit.packet.dst))
         _answer_as_router(visit, "time exceeded")
         return Disposition.TTL_EXCEEDED
-    visit.note("ttl", ("TTL {} -> {}", ttl, ttl - 1), now=replace(visit.packet, ttl=ttl - 1))
+    aged = replace(visit.packet, ttl=ttl - 1)
+    visit.note("ttl", ("TTL {} -> {}", ttl, ttl - 1), now=aged, asking=(PATH, visit.packet.dst))
     return None
 
 
@@ -107,7 +110,8 @@ def _answer_as_router(visit: Visit, what: str) -> None:
 
 def _to_next_hop(visit: Visit, entry: RouteEntry, sender: Eni | None) -> Disposition:
     if entry.next_hop_type == "service":
-        visit.note("service", ("an Alibaba Cloud service answers at {}", visit.packet.dst), entry)
+        saying = ("an Alibaba Cloud service answers at {}", visit.packet.dst)
+        visit.note("service", saying, entry, asking=(ROUTES, visit.network.vpc.system_table.id))
         _track(visit)
         return Disposition.ACCEPTED
     if entry.next_hop_type == "NatGateway":
@@ -194,14 +198,15 @@ def _to_ecs(visit: Visit, receiver: Eni) -> Disposition:
 def _out_by_eip(visit: Visit, sender: Eni) -> Disposition:
     assert sender.eip is not None
     now = replace(visit.packet, src=sender.eip)
-    visit.note("eip", ("{}'s own EIP: source {} -> {}", sender.place, visit.packet.src, sender.eip), sender, now=now)
+    saying = ("{}'s own EIP: source {} -> {}", sender.place, visit.packet.src, sender.eip)
+    visit.note("eip", saying, sender, now=now, asking=EIPS)
     return _outside(visit)
 
 
 def _out_by_nat_gateway(visit: Visit) -> Disposition:
     packet = visit.packet
     entry = next((s for s in visit.network.vpc.snat if packet.src is not None and packet.src in s.source), None)
-    asking = ("aliyun vpc DescribeSnatTableEntries",)
+    asking = SNATS
     if entry is None:
         visit.note("snat", ("the NAT gateway has no SNAT entry for {}: dropped", packet.src), asking=asking)
         return Disposition.SOURCE_REJECTED
@@ -237,17 +242,19 @@ def _from_internet(visit: Visit) -> Disposition:
     if flow is not None and flow.translated:
         _, src, sport, _, _ = flow.original
         now = replace(packet, dst=IPv4Address(src), dport=sport)
-        visit.note("snat", ("answer of a known flow: destination {} -> {}", packet.dst, now.dst), flow, now=now)
+        answering = ("answer of a known flow: destination {} -> {}", packet.dst, now.dst)
+        visit.note("snat", answering, flow, now=now, asking=SNATS)
         receiver = visit.network.vpc.enis.get(now.dst)
         return _to_ecs(visit, receiver) if receiver else Disposition.UNDELIVERABLE
     owner = _eip_owner(visit.network, packet.dst)
     if owner is None and _over_leased_line(visit.network, packet.dst):
         return _from_ecs(visit, None)
     if owner is None:
-        visit.note("eip", ("nothing in this VPC owns {}: dropped", packet.dst))
+        visit.note("eip", ("nothing in this VPC owns {}: dropped", packet.dst), asking=EIPS)
         return Disposition.UNDELIVERABLE
     now = replace(packet, dst=owner.address)
-    visit.note("eip", ("EIP of {}: destination {} -> {}", owner.place, packet.dst, owner.address), owner, now=now)
+    saying = ("EIP of {}: destination {} -> {}", owner.place, packet.dst, owner.address)
+    visit.note("eip", saying, owner, now=now, asking=EIPS)
     return _admitted(visit, owner, None) or _to_ecs(visit, owner)
 
 
@@ -271,16 +278,19 @@ def on_internet(network: Network, place: str, packet: Packet, in_dev: str | None
         return visit.hop(_at_public_host(visit))
     visit.packet = packet if packet.src is not None else replace(packet, src=OUTSIDE_HOST)
     if not _over_leased_line(network, packet.dst) and any(packet.dst in block for block in NOT_ROUTED):
-        visit.note("route", ("the Internet has no route to the private address {}", packet.dst))
+        saying = ("the Internet has no route to the private address {}", packet.dst)
+        visit.note("route", saying, asking=(PATH, packet.dst))
         return visit.hop(Disposition.NO_ROUTE)
-    visit.note("route", ("{} belongs to the VPC's Internet gateway", packet.dst))
+    visit.note("route", ("{} belongs to the VPC's Internet gateway", packet.dst), asking=(PATH, packet.dst))
     visit.out_dev, visit.next, visit.next_dev = INTERNET, VPC, INTERNET
     return visit.hop(Disposition.FORWARDED)
 
 
 def _at_public_host(visit: Visit) -> Disposition:
     if any(visit.packet.dst in block for block in NOT_ROUTED):
-        visit.note("route", ("the Internet has no route to the private address {}", visit.packet.dst))
+        saying = ("the Internet has no route to the private address {}", visit.packet.dst)
+        visit.note("route", saying, asking=(PATH, visit.packet.dst))
         return Disposition.NO_ROUTE
-    visit.note("local", ("a public host takes it; it sees source {}", visit.packet.src))
+    taken = ("a public host takes it; it sees source {}", visit.packet.src)
+    visit.note("local", taken, asking=("tcpdump -n host {}", visit.packet.src))
     return Disposition.ACCEPTED

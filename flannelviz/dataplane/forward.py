@@ -113,6 +113,8 @@ def _rerouted(visit: Visit, tables: Tables) -> Disposition:
 
 
 def _loopback_down(visit: Visit, tables: Tables) -> Disposition | None:
+    if "fixed_links" in tables.unknown:
+        return unknown(visit, "links", ("ip link show lo",))
     link = tables.link(LO)
     if link is not None and link.up:
         return None
@@ -303,7 +305,8 @@ def _reverse_path_failed(visit: Visit, tables: Tables, dev: str) -> Disposition:
 def _too_old(visit: Visit, tables: Tables) -> Disposition | None:
     if visit.packet.ttl > 1:
         return None
-    visit.note("ttl", ("TTL is {}: it may not be forwarded again", visit.packet.ttl))
+    asking = ("traceroute -n {}", visit.packet.dst)
+    visit.note("ttl", ("TTL is {}: it may not be forwarded again", visit.packet.ttl), asking=asking)
     answer_with(visit, tables, "time exceeded")
     return Disposition.TTL_EXCEEDED
 

@@ -9,14 +9,13 @@ from ipaddress import IPv4Address
 from flannelviz.dataplane.fabric import OUTSIDE_HOST, on_internet, through_vpc
 from flannelviz.dataplane.forward import forward
 from flannelviz.dataplane.visit import Memory
-from flannelviz.errors import AddressPlanError, PacketError, UnknownPlaceError
+from flannelviz.errors import PacketError, UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, parse_address
 from flannelviz.network import Network
 from flannelviz.packet import PING_SIZE, Disposition, Hop, IcmpError, Learned, Packet, Trace
 
 PROTOCOLS = ("icmp", "tcp", "udp")
-MAX_TTL = 255
-MIN_SIZE, MAX_SIZE = 28, 65535  # bytes, IP header included
+LIMITS = (("ttl", 1, 255), ("size", 28, 65535), ("sport", 0, 65535), ("dport", 0, 65535))  # size: header included
 MAX_HOPS = 600  # a TTL is at most 255, and a hop of the VPC may not count
 LOOP_VISITS = 3
 
@@ -44,41 +43,43 @@ def trace(
     Raises: UnknownPlaceError if a name is not in the network, or has no address yet; PacketError if no unicast IPv4
     packet has these headers.
     """
-    place = network.place(source)
     dst = destination_address(network, destination)
-    _check(dst, proto, ttl, size)
     packet = Packet(None, dst, proto, sport, dport, ttl, size, dont_fragment, dice=dice)
-    return send(network, place, packet, learned, served=served)
+    return send(network, source, packet, learned, served=served)
 
 
-def _check(dst: IPv4Address, proto: str, ttl: int, size: int) -> None:
+def _check(packet: Packet) -> None:
+    """Refuse what is no unicast IPv4 packet, with the value and what would pass."""
+    dst = packet.dst
+    if not isinstance(dst, IPv4Address):
+        raise PacketError(f"the destination {dst!r} is no IPv4 address; name a pod or a host, or write one")
     if dst.is_multicast or dst.is_unspecified or int(dst) == 0xFFFFFFFF:
         raise PacketError(
             f"{dst} is no unicast address; a trace follows one packet to one receiver: name a pod or a host"
         )
-    if proto not in PROTOCOLS:
-        raise PacketError(f"the protocol {proto!r} is not modelled; choose one of {', '.join(PROTOCOLS)}")
-    if not 1 <= ttl <= MAX_TTL:
-        raise PacketError(f"a TTL of {ttl} does not exist; choose 1 to {MAX_TTL}")
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise PacketError(
-            f"{size} bytes is no IPv4 packet with a header and 8 bytes in it; choose {MIN_SIZE} to {MAX_SIZE}"
-        )
+    if packet.proto not in PROTOCOLS:
+        raise PacketError(f"the protocol {packet.proto!r} is not modelled; choose one of {', '.join(PROTOCOLS)}")
+    for name, lowest, highest in LIMITS:
+        value = getattr(packet, name)
+        if not isinstance(value, int) or not lowest <= value <= highest:
+            raise PacketError(f"no IPv4 packet has {name} {value!r}; choose a whole number from {lowest} to {highest}")
 
 
 def destination_address(network: Network, destination: str | IPv4Address) -> IPv4Address:
     """Return the address that `destination`, a name or an address, stands for.
 
-    Raises: UnknownPlaceError if nothing is called so, or what is has no address.
+    Raises: UnknownPlaceError if nothing is called so, or what is has no address; AddressPlanError for a text that can
+    only be an address and is none.
     """
     if isinstance(destination, IPv4Address):
         return destination
+    if not isinstance(destination, str):
+        raise PacketError(f"the destination {destination!r} is neither a name nor an IPv4 address")
     if destination.lower() == INTERNET.lower():
         return OUTSIDE_HOST
-    try:
+    if _looks_like_an_address(destination):
         return parse_address(destination)
-    except AddressPlanError:
-        found = network.address(destination)
+    found = network.address(destination)
     if found is None:
         raise UnknownPlaceError(
             f"{destination} has no address yet, so nothing can be sent to it; name another, or an address"
@@ -86,12 +87,19 @@ def destination_address(network: Network, destination: str | IPv4Address) -> IPv
     return found
 
 
+def _looks_like_an_address(text: str) -> bool:
+    """Return whether `text` must be an address: no name has a colon, or nothing but digits, dots and a slash."""
+    return ":" in text or not text.strip("0123456789./ ")
+
+
 def send(network: Network, place: str, packet: Packet, learned: Learned | None = None, *, served: bool = True) -> Trace:
     """Return the journey of `packet`, sent by a program at `place`, of its answer, and of any ICMP error.
 
     Shape: request hops, then, if the request arrived, reply hops.
+    Raises: UnknownPlaceError for a place that is not there, PacketError for a packet that cannot be.
     """
-    memory = Memory(learned or Learned())
+    _check(packet)
+    memory, place = Memory(learned or Learned()), network.place(place)
     start = network_namespace(network, place)
     request = _journey(network, start, packet, memory)
     if not served:

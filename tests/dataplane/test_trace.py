@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 
 from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.fabric import OUTSIDE_HOST
 from flannelviz.dataplane.netfilter import Asked, verdict
-from flannelviz.dataplane.trace import trace
-from flannelviz.errors import PacketError, UnknownPlaceError
-from flannelviz.faults import break_network
+from flannelviz.dataplane.trace import send, trace
+from flannelviz.errors import AddressPlanError, PacketError, UnknownPlaceError
+from flannelviz.faults import FAULTS, break_network
+from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
@@ -19,6 +21,7 @@ from flannelviz.topologies import article, article_plan
 A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
 NODE_A, NODE_B, DB = "192.168.0.10", "192.168.0.11", "192.168.0.12"
 NAT_EIP = "198.51.100.1"
+PING = Packet(IPv4Address(A1), IPv4Address(B1))
 
 
 @pytest.fixture(scope="module", params=["v0.10", "head"])
@@ -219,9 +222,12 @@ def test_what_was_learned_is_returned_and_the_network_is_untouched() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"ttl": 0}, ["TTL of 0", "1 to 255"]),
-        ({"ttl": 256}, ["TTL of 256", "1 to 255"]),
-        ({"size": 20}, ["20 bytes", "28 to 65535"]),
+        ({"ttl": 0}, ["ttl 0", "1 to 255"]),
+        ({"ttl": 256}, ["ttl 256", "1 to 255"]),
+        ({"ttl": "64"}, ["ttl '64'", "1 to 255"]),
+        ({"ttl": 1.5}, ["ttl 1.5", "1 to 255"]),
+        ({"size": 20}, ["size 20", "28 to 65535"]),
+        ({"dport": 70000}, ["dport 70000", "0 to 65535"]),
         ({"proto": "sctp"}, ["'sctp'", "icmp, tcp, udp"]),
     ],
 )
@@ -245,6 +251,45 @@ def test_an_unknown_name_is_answered_with_near_ones(source: str, destination: st
     assert all(word in str(caught.value) for word in words)
 
 
+@pytest.mark.parametrize(
+    ("destination", "words"),
+    [("fd00::1", ["fd00::1", "IPv6"]), ("172.16.8.300", ["172.16.8.300"]), ("172.16.8.0/25", ["172.16.8.0/25"])],
+)
+def test_a_text_that_can_only_be_an_address_is_judged_as_one(destination: str, words: list[str]) -> None:
+    with pytest.raises(AddressPlanError) as caught:
+        trace(article(), "a1", destination)
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize("destination", [None, 5])
+def test_neither_a_name_nor_an_address(destination: object) -> None:
+    with pytest.raises(PacketError, match="neither a name nor an IPv4 address"):
+        trace(article(), "a1", destination)  # type: ignore[arg-type]
+
+
+def test_send_takes_a_short_name_and_refuses_multicast() -> None:
+    packet = Packet(None, IPv4Address(B1))
+    assert send(article(), "a1", packet) == trace(article(), "a1", B1)
+    with pytest.raises(PacketError, match="no unicast address"):
+        send(article(), "a1", replace(packet, dst=IPv4Address("224.0.0.1")))
+
+
+def test_every_step_of_every_journey_names_its_command() -> None:
+    network = article()
+    ends = [*network.pods, *network.ecs_places(), "Internet"]
+    broken = [network, *(break_network(network, fault) for fault in FAULTS)]
+    journeys = (trace(n, a, b, ttl=ttl) for n in broken for a in ends[:-1] for b in ends for ttl in (2, 64) if a != b)
+    silent = {
+        (step.kind, step.says) for found in journeys for hop in found.hops for step in hop.steps if not step.command
+    }
+    assert silent == set()
+
+
+def test_names_in_commands_are_quoted_for_the_shell() -> None:
+    step = Step("a b/p; rm -rf ~ #$(id)", "route", ("",), None, None, PING, PING, ("ip route get {}", "172.16.8.2"))
+    assert step.command == "kubectl exec -n 'a b' 'p; rm -rf ~ #$(id)' -- ip route get 172.16.8.2"
+
+
 def test_multicast_is_refused_in_one_sentence() -> None:
     with pytest.raises(PacketError, match=r"224\.0\.0\.1 is no unicast address"):
         trace(article(), "a1", "224.0.0.1")
@@ -255,6 +300,14 @@ def test_a_pod_without_an_address_cannot_be_reached_by_name() -> None:
     before_pods = build(plan).at(1)
     with pytest.raises(UnknownPlaceError):
         trace(before_pods, "a1", str(OUTSIDE_HOST))
+
+
+def test_an_imported_network_answers_unknown_and_nothing_else() -> None:
+    dump = Path(__file__).parents[2] / "notebooks" / "data" / "oke-vxlan-25.json"
+    network = read_kubectl(dump).network
+    ends = [name for name in (*network.pods, *network.nodes) if network.address(name) is not None]
+    found = {trace(network, a, b).disposition for a in ends for b in (*ends, "127.0.0.1", "8.8.8.8")}
+    assert found == {Disposition.UNKNOWN}
 
 
 def test_two_nodes_with_one_podcidr_answer_for_each_other() -> None:

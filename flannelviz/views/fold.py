@@ -71,14 +71,26 @@ def _entries(
     network: Network, layout: Network, nodes: Sequence[str], rows: Collection[object]
 ) -> tuple[RouteEntry, ...]:
     hops = {net.ecs[name].instance_id for net in (network, layout) for name in nodes if name in net.ecs}
-    found = _both(_near(layout, hops, rows), _near(network, hops, rows))
+    found = _near(layout, hops, rows)
+    if network is not layout:
+        found = _both(found, _near(network, hops, rows))
     return _first(sorted(found, key=lambda entry: entry.kind == "Custom"), MOST_ENTRIES, rows)
 
 
-def _near(network: Network, hops: Collection[str], rows: Collection[object]) -> list[RouteEntry]:
+def _near(network: Network, hops: Collection[str], rows: Collection[object]) -> tuple[RouteEntry, ...]:
     """Return the entries of the system, to the outside or to one of `hops`, and those in `rows`; else the first."""
-    routes = network.vpc.routes
-    return [e for e in routes if _always(e) or e.next_hop_id in hops or e in rows] or list(routes[:MOST_ENTRIES])
+    routes, numbers = network.vpc.routes, entry_numbers(network)
+    wanted = {numbers.get(row) for row in rows if isinstance(row, RouteEntry)}
+    near = (e for i, e in enumerate(routes) if i in wanted or _always(e) or e.next_hop_id in hops)
+    return tuple(dict.fromkeys(near)) or routes[:MOST_ENTRIES]
+
+
+def entry_numbers(network: Network) -> dict[RouteEntry, int]:
+    """Return where each VPC entry stands in its table: hashing thousands of them for every picture takes too long."""
+    found: dict[RouteEntry, int] | None = network.vpc.memo.get("entry numbers")
+    if found is None:
+        found = network.vpc.memo["entry numbers"] = {entry: i for i, entry in enumerate(network.vpc.routes)}
+    return found
 
 
 def _always(entry: RouteEntry) -> bool:

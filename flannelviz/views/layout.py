@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from flannelviz.model import INTERNET, VPC
 from flannelviz.network import Network
 from flannelviz.tables import RouteEntry
-from flannelviz.views.fold import Shown, counts
+from flannelviz.views.fold import Shown, counts, entry_numbers
 from flannelviz.views.machine import CHIP_H, LAN_GAP, NODE_W, Column, column, kernel_height, machine
 from flannelviz.views.podlan import UNKNOWN, Item, has_lan
 from flannelviz.views.shapes import Box, Lane, Point, RowKind, RowLabel, State, Wire, ident, wire_id
@@ -98,8 +98,8 @@ def _router(network: Network, parts: Shown, lines: Plan) -> Iterator[Item]:
         yield _line(router, 0, "unknown", UNKNOWN, "", "the input does not hold the route table", "unknown")
         return
     yield router
-    existing = set(network.vpc.routes)
-    more = len(existing.difference(parts.entries))
+    existing = entry_numbers(network)
+    more = len(existing) - sum(entry in existing for entry in parts.entries)
     for i, entry in enumerate(parts.entries):
         if entry in existing:
             yield _entry(network, router, i, entry)

@@ -103,19 +103,6 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def visible(text: str) -> str:
-    """Return `text` with every character that shows nothing, or reorders others, replaced by U+FFFD.
-
-    Source: XML 1.0 forbids most control characters; U+202E and its kin would turn the rest of a label round.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) in _INVISIBLE or c in "￾￿" else c for c in text)
-
-
-_INVISIBLE = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
-
-
 def cells(text: str) -> int:
     """Return how wide `text` is. Units: columns of a monospaced font; a CJK character takes two."""
     if text.isascii():

@@ -14,6 +14,7 @@ from flannelviz.model import Node, Pod
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.tables import UNTOLD, UNTOLD_VPC, Route, RouteEntry, Tables, VpcTables
+from flannelviz.views.fold import entry_numbers
 from flannelviz.views.scene import graph, scene
 from flannelviz.views.shapes import Box, Scene, ident
 
@@ -203,6 +204,18 @@ def test_routes_and_entries_beyond_what_fits_are_counted(network: Network):
     full = network.writing("node-a", replace(network.written["node-a"], routes=routes))
     drawn = scene(full.writing_vpc(full.vpc.adding(*entries)))
     assert [row.text for row in drawn.rows if row.kind == "more"] == ["+ 17 entries", "+ 4 routes"]
+
+
+def test_an_entry_that_stands_twice_is_drawn_once(network: Network):
+    twice = network.writing_vpc(network.vpc.adding(network.vpc.routes[4]))
+    assert [row.id for row in scene(twice).rows] == [row.id for row in scene(network).rows]
+
+
+def test_the_index_of_the_entries_follows_the_table(network: Network):
+    assert len(entry_numbers(network)) == 5
+    fewer = network.writing_vpc(network.vpc.without(network.vpc.routes[4]))
+    assert entry_numbers(fewer) == {entry: i for i, entry in enumerate(fewer.vpc.routes)}
+    assert "172.16.8.0/25" not in [row.text for row in scene(fewer).rows if row.place == "VPC"]
 
 
 def test_pods_in_the_nodes_own_network_are_on_no_pod_lan(network: Network):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address, ip_interface, ip_network
 from typing import Literal
+from unicodedata import category
 
 from flannelviz.errors import AddressPlanError
 
@@ -252,3 +253,16 @@ def derived_mac(address: IPv4Address) -> str:
 def interface(address: IPv4Address, network: IPv4Network) -> IPv4Interface:
     """Return `address` with the prefix length of `network`, as a device carries it."""
     return IPv4Interface((int(address), network.prefixlen))
+
+
+def visible(text: str) -> str:
+    """Return `text` with every character that shows nothing, or reorders others, replaced by U+FFFD.
+
+    Source: XML 1.0 forbids most control characters; U+202E and its kin would turn the rest of a label round.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) in _INVISIBLE or c in "￾￿" else c for c in text)
+
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from flannelviz.errors import AddressPlanError, DumpError
 from flannelviz.importers.documents import Warning_
-from flannelviz.model import INTERNET, VPC, Condition, Node, Pod, Status, parse_address, parse_network
+from flannelviz.model import INTERNET, VPC, Condition, Node, Pod, Status, parse_address, parse_network, visible
 
 UNKNOWN_NAMESPACE = "?"
 _READY: dict[str, Status] = {"True": "True", "False": "False"}
@@ -72,9 +72,20 @@ class Part(NamedTuple):
         if found is None:
             return ""
         if isinstance(found, str) and _writable(found):
-            return found
+            return self._shown(name, found)
         self.warn(name, found, "is no usable string, so it stays unknown")
         return ""
+
+    def _shown(self, name: str, found: str) -> str:
+        """Return a string as it may be printed: what would steer a terminal or turn text round is replaced.
+
+        Line breaks become blanks; a message may have some.
+        """
+        one_line = " ".join(found.split())
+        shown = visible(one_line)
+        if shown != one_line:
+            self.warn(name, found, "holds characters that show nothing or turn text round; each is written as \ufffd")
+        return shown
 
     def flag(self, name: str) -> bool:
         """Return a truth value; absent means false, as Kubernetes leaves it out then."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flannelviz.model import visible
 from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Trace
 from flannelviz.tables import Tables, VpcTables
@@ -14,7 +15,6 @@ from flannelviz.views.rowtext import row_text
 from flannelviz.views.scene import journey_says
 from flannelviz.views.sheets import Sheet
 from flannelviz.views.text import hop_says, trace_text
-from flannelviz.views.theme import visible
 from flannelviz.views.tooltext import columns, kubectl_nodes
 
 MOST_LINES = 40

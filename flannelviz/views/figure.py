@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from flannelviz.model import visible
 from flannelviz.views.shapes import Box, BoxKind, Move, RowLabel, Scene, Stop, Wire
-from flannelviz.views.theme import DARK, LIGHT, shorten, visible
+from flannelviz.views.theme import DARK, LIGHT, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

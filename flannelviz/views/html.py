@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from flannelviz.model import visible
 from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Trace
 from flannelviz.tables import Tables, VpcTables
@@ -17,7 +18,6 @@ from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.sheets import Sheet
 from flannelviz.views.svg import data_uri, svg
 from flannelviz.views.text import ends, place_name
-from flannelviz.views.theme import visible
 
 MOST_ROWS = 60
 SHORT = 24  # characters

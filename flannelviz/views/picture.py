@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flannelviz.model import visible
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.views.figure import figure_svg
 from flannelviz.views.html import picture_html, text
 from flannelviz.views.scene import scene
 from flannelviz.views.svg import data_uri, svg
-from flannelviz.views.theme import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import Any
 
+from flannelviz.model import visible
 from flannelviz.packet import Flow, Step
 from flannelviz.tables import (
     Address,
@@ -23,7 +24,6 @@ from flannelviz.tables import (
     Sysctl,
 )
 from flannelviz.views.ruletext import rule_text
-from flannelviz.views.theme import visible
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 

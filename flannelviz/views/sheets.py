@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from flannelviz.model import VPC
+from flannelviz.model import VPC, visible
 from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Step, Trace
 from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, RouteEntry, Tables
 from flannelviz.views.podlan import UNKNOWN
 from flannelviz.views.rowtext import row_text, step_text
 from flannelviz.views.ruletext import rule_text
-from flannelviz.views.theme import visible
 from flannelviz.views.tooltext import next_hop_name
 
 AUTHOR = ("component", "event", "because")

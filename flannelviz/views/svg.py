@@ -12,10 +12,11 @@ from itertools import pairwise
 from math import atan2, degrees, hypot
 from xml.sax.saxutils import escape, quoteattr
 
+from flannelviz.model import visible
 from flannelviz.views.shapes import Box, Lane, Move, Point, RowLabel, Scene, Stop, Wire
 from flannelviz.views.style import STYLE
 from flannelviz.views.text import ends
-from flannelviz.views.theme import NORMAL, SMALL, mono_width, shorten, visible
+from flannelviz.views.theme import NORMAL, SMALL, mono_width, shorten
 
 BADGE_R = 9.5
 MONO_LABELS = ("veth",)

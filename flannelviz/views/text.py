@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flannelviz.model import INTERNET, VPC
+from flannelviz.model import INTERNET, VPC, visible
 from flannelviz.packet import Disposition, Hop, Trace
 from flannelviz.tables import FdbEntry, Link, Route, RouteEntry
 from flannelviz.views.rowtext import EVERYWHERE, decider, route_text, row_text, step_text
 from flannelviz.views.ruletext import iptables_s, iptables_save, rule_text
-from flannelviz.views.theme import visible
 from flannelviz.views.tooltext import (
     bridge_fdb,
     bridge_link,

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from flannelviz.model import VPC
+from flannelviz.model import VPC, visible
 from flannelviz.network import Network
 from flannelviz.tables import Link, RouteEntry, Tables, VpcTables
 from flannelviz.views.rowtext import fdb_text, link_state, neighbor_text, route_text
 from flannelviz.views.ruletext import iptables_save
-from flannelviz.views.theme import visible
 
 NO_NEXT_HOP = "-"
 UNTOLD = "# unknown: the input does not hold {}"

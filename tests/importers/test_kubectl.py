@@ -481,3 +481,12 @@ def test_any_value_anywhere_is_read_or_warned_about(base: Any, changes: dict[tup
 def test_any_other_text_is_one_clear_error(text: str | bytes) -> None:
     with pytest.raises(DumpError):
         read_kubectl(text)
+
+
+@pytest.mark.parametrize("steering", ["\x1b[2J", "\a", "\u202e", "\u200b"])
+def test_what_would_steer_a_terminal_is_replaced_and_said(steering: str) -> None:
+    pod = {"kind": "Pod", "metadata": {"name": f"web{steering}1", "namespace": "default"}, "spec": {"nodeName": "n"}}
+    found = read_kubectl(json.dumps({"kind": "List", "items": [pod]}))
+    assert steering not in repr(tuple(found.network.pods)).encode().decode("unicode_escape")
+    assert any("turn text round" in warning.message for warning in found.warnings)
+    assert any(json.dumps(f"web{steering}1") in (warning.raw or "") for warning in found.warnings)

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from flannelviz.model import Pod
+from flannelviz.model import Pod, visible
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.views.scene import scene
 from flannelviz.views.svg import data_uri, svg
-from flannelviz.views.theme import DARK, LIGHT, LINE_ON, TEXT_ON, cells, contrast, shorten, visible
+from flannelviz.views.theme import DARK, LIGHT, LINE_ON, TEXT_ON, cells, contrast, shorten
 
 GOLDEN = Path(__file__).parent / "golden"
 SVG = "{http://www.w3.org/2000/svg}"

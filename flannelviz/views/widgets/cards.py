@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
+from flannelviz.model import visible
 from flannelviz.network import Event
 from flannelviz.packet import AnyRow, Disposition, Hop, Packet, Step, Trace
 from flannelviz.tables import File
 from flannelviz.views.rowtext import row_text
 from flannelviz.views.sheets import change_text
 from flannelviz.views.text import hop_says, short_place
-from flannelviz.views.theme import visible
 from flannelviz.views.widgets.panel import marked, table_html, visible_lines
 
 MOST_LINES = 12  # of an artefact that is shown without being asked for

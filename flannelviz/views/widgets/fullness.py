@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from flannelviz.model import visible
 from flannelviz.views.style import STYLE
-from flannelviz.views.theme import visible
 from flannelviz.views.widgets.panel import table_html
 
 WIDTH, LEFT, BAR, ROW = 640, 16, 16, 46  # px of the viewBox

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 
 from flannelviz.errors import FlannelvizError
+from flannelviz.model import visible
 from flannelviz.views.svg import data_uri
-from flannelviz.views.theme import visible
 from flannelviz.views.widgets.keys import Keys
 from flannelviz.views.widgets.sheet import SHEET
 

@@ -102,7 +102,7 @@ class Network:
         if pod is None:
             if place in (VPC, INTERNET):
                 raise UnknownPlaceError(f"{place} is no Linux machine; its tables are network.vpc")
-            raise UnknownPlaceError(self._no_such_place(place))
+            return self.tables(self.place(place))
         return self._pod_tables(pod)
 
     def _pod_tables(self, pod: Pod) -> Tables:

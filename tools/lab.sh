@@ -22,6 +22,6 @@ if [ "$(id -u)" = 0 ]; then
     options+=(--allow-root)
 fi
 
-# The notebooks come with saved pictures; JupyterLab draws the interactive ones only in notebooks that are trusted.
-"$venv/bin/python" -m jupyter trust notebooks/*.ipynb >/dev/null
+# The notebooks are not marked as trusted: a page that was not run yet then shows the saved pictures and tables, which
+# need no kernel. Controls come to life when a cell is run.
 exec "$venv/bin/python" -m jupyter lab "${options[@]}"

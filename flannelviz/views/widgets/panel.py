@@ -152,7 +152,8 @@ def plain(text: str) -> str:
 
 def _left_aligned(tables: str) -> str:
     """Return tables that need no sheet: where there is no trust, JupyterLab takes the sheet away and aligns right."""
-    return re.sub(r"<(th|td|caption)(?=[ >])", r'<\1 style="text-align:left"', tables)
+    tables = tables.replace(' class="fv-short"', ' style="text-align:left;white-space:nowrap"')
+    return re.sub(r"<(th|td|caption)(?=[ >])(?! style)", r'<\1 style="text-align:left"', tables)
 
 
 def picture_html(picture: str) -> str:

@@ -15,7 +15,16 @@ VPC = "VPC"
 INTERNET = "Internet"
 
 CLOUD_SERVICES = IPv4Network("100.64.0.0/10")
+UNUSABLE = 3  # addresses of a podCIDR that no pod gets
 RESERVED_HEAD, RESERVED_TAIL = 1, 3  # addresses of a vSwitch that no ECS gets: the first and the last three
+
+
+def usable_pod_ips(mask: int) -> int:
+    """Return how many pods get an address from a podCIDR: all but its network, cni0 and its broadcast address.
+
+    Source: CNI host-local, range .1 to broadcast - 1, gateway skipped.
+    """
+    return max(0, (1 << (32 - mask)) - UNUSABLE)
 
 
 def parse_network(text: str | IPv4Network) -> IPv4Network:

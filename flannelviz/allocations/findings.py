@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv4Network
 from shlex import quote
 from typing import Literal, NamedTuple
 
-from flannelviz.allocations.levels import UNUSABLE, WIDEST, Block, Extent, Owners, block_count, bounds
-from flannelviz.model import Node, Pod
+from flannelviz.allocations.levels import WIDEST, Block, Extent, Owners, block_count, bounds
+from flannelviz.model import Node, Pod, usable_pod_ips
 from flannelviz.network import Network
 
 NEARLY_FULL = 0.9
@@ -93,7 +93,7 @@ def _own_cidr_findings(node: Node, cluster: Extent) -> Iterator[Finding]:
         message = "has no podCIDR: flanneld cannot start there, and no pod gets an address; is a block left?"
         yield Finding("error", "pod-cidr-missing", node.name, message, command)
         return
-    if node.pod_cidr.num_addresses <= UNUSABLE:
+    if not usable_pod_ips(node.pod_cidr.prefixlen):
         message = f"{node.pod_cidr} is too small to allocate from: network, cni0 and broadcast address use it up"
         yield Finding("error", "pod-cidr-too-small", node.name, message, command)
     if cluster.cidr is not None and not node.pod_cidr.subnet_of(cluster.cidr):

@@ -13,7 +13,6 @@ from typing import Literal
 from flannelviz.model import parse_network
 from flannelviz.network import Network
 
-UNUSABLE = 3  # addresses of a podCIDR that no pod gets: its network, cni0 and broadcast address
 WIDEST = 8  # a private range is a /8 at most: whatever needs more than that is no single range
 
 Basis = Literal["plan", "given", "at least", "unknown"]
@@ -242,11 +241,3 @@ class Owners:
             if found is not None:
                 return found
         return None
-
-
-def usable(cidr: IPv4Network | None) -> int | None:
-    """Return how many pods fit into a podCIDR.
-
-    Source: host-local leaves out the network, gateway and broadcast address.
-    """
-    return None if cidr is None else max(cidr.num_addresses - UNUSABLE, 0)

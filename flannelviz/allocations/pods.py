@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from flannelviz.allocations.findings import Finding, named, of_pod
-from flannelviz.allocations.levels import Block, Fill, Owners, bounds, usable
-from flannelviz.model import Node, Pod
+from flannelviz.allocations.levels import Block, Fill, Owners, bounds
+from flannelviz.model import Node, Pod, usable_pod_ips
 from flannelviz.network import Network
 
 
@@ -134,11 +134,12 @@ def block_of(node: Node, tally: Tally) -> Block:
     """Return the line of one node, once all pods have been counted."""
     on, network = tally.nodes[node.name], tally.network
     told = "pods" not in network.unknown
+    room = None if node.pod_cidr is None else usable_pod_ips(node.pod_cidr.prefixlen)
     return Block(
         node=node.name,
         address=network.node_ip(node.name),
         pod_cidr=node.pod_cidr,
-        fill=Fill(_used(node, on, network), usable(node.pod_cidr)),
+        fill=Fill(_used(node, on, network), room),
         host_network=on.host_network if told else None,
         waiting=on.waiting if told else None,
         finished=on.finished if told else None,

@@ -16,7 +16,7 @@ from flannelviz.controlplane import node_ipam
 from flannelviz.controlplane.placement import machines, placements
 from flannelviz.controlplane.ranges import CUSTOMARY, PRIVATE, either, free_network, inside, is_private, offer
 from flannelviz.errors import AddressPlanError
-from flannelviz.model import ClusterPlan, Node, VSwitch
+from flannelviz.model import ClusterPlan, Node, VSwitch, usable_pod_ips
 
 SYSTEM_TABLE = "vtb-system"
 
@@ -42,14 +42,6 @@ def pods_per_node_to_mask(pods: int) -> int:
     if pods not in allowed:
         raise AddressPlanError(f"{pods} addresses on each node is no choice of the console; take {either(allowed)}")
     return 33 - pods.bit_length()
-
-
-def usable_pod_ips(node_mask: int) -> int:
-    """Return how many pods get an address from one podCIDR: all but the network, cni0 and the broadcast address.
-
-    Source: CNI host-local, range .1 to broadcast - 1, gateway skipped.
-    """
-    return max(0, (1 << (32 - node_mask)) - 3)
 
 
 def free_route_entries(plan: ClusterPlan) -> int:

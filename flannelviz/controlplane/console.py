@@ -19,11 +19,10 @@ from flannelviz.controlplane.address_plan import (
     max_nodes,
     pods_per_node_to_mask,
     route_table_ids,
-    usable_pod_ips,
 )
 from flannelviz.controlplane.placement import placements
 from flannelviz.controlplane.vpc_api import create_route_entries, route_entry_refusal
-from flannelviz.model import CLOUD_SERVICES, VPC, ClusterPlan, Ecs, VSwitch
+from flannelviz.model import CLOUD_SERVICES, VPC, ClusterPlan, Ecs, VSwitch, usable_pod_ips
 from flannelviz.tables import (
     ETH0,
     LO,

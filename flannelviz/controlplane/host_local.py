@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import chain, filterfalse, islice
 
 from flannelviz.controlplane.failure import Failure
+from flannelviz.model import usable_pod_ips
 from flannelviz.tables import File, HostLocal, Lan, Origin
 
 HOST_LOCAL = "host-local"
@@ -22,17 +23,12 @@ def container_id(pod: str) -> str:
     return sha256(pod.encode()).hexdigest()
 
 
-def usable(subnet: IPv4Network) -> int:
-    """Return how many pods `subnet` can address: all but the network, the gateway and the broadcast address."""
-    return max(subnet.num_addresses - 3, 0)
-
-
 def reserve(ipam: HostLocal, pod: str) -> tuple[HostLocal, IPv4Address] | Failure:
     """Return `ipam` with one more address held, and that address, or the failure of an exhausted range.
 
     Source: containernetworking/plugins plugins/ipam/host-local/backend/allocator/allocator.go.
     """
-    if ipam.subnet.prefixlen > 30:
+    if not usable_pod_ips(ipam.subnet.prefixlen):
         return Failure(HOST_LOCAL, f"Network {ipam.subnet} too small to allocate from")
     after, (got,) = reserve_all(ipam, (pod,))
     return exhausted(ipam.subnet) if got is None else (after, IPv4Address(got))

@@ -19,7 +19,7 @@ from flannelviz.controlplane.failure import Failure
 from flannelviz.controlplane.host_local import HOST_LOCAL, container_id
 from flannelviz.controlplane.netns import BRIDGE, IP_FORWARD, KERNEL, RUNTIME, SANDBOX
 from flannelviz.controlplane.stage_cluster import KUBELET, kube_event_file
-from flannelviz.model import KubeEvent, NodePlan, Pod
+from flannelviz.model import KubeEvent, NodePlan, Pod, usable_pod_ips
 from flannelviz.tables import CNI0, ETH0, File, Lan, Origin, Tables, veth_name
 
 
@@ -160,7 +160,11 @@ def _enable_forwarding(draft: Draft, wanted: Wanted) -> Change:
         f"/proc/sys/{IP_FORWARD.replace('.', '/')}", "1\n", Origin(BRIDGE, "enables forwarding", "isGateway")
     )
     return Change(
-        BRIDGE, f"writes {IP_FORWARD} = 1 on {wanted.node}", (wanted.node,), artefact, written={wanted.node: tables}
+        BRIDGE,
+        f"writes {IP_FORWARD} = 1 on {wanted.node}",
+        (wanted.node,),
+        artefact,
+        written={wanted.node: tables},
     )
 
 
@@ -245,7 +249,7 @@ def _groups(draft: Draft, node: NodePlan) -> tuple[Group, ...]:
     if pod_cidr is None:
         return _filled(Group(host, HOST_NETWORK), Group(pods, WITHOUT_SUBNET_ENV))
     own = () if draft.plan.masquerade else (_masquerade,)
-    room = host_local.usable(pod_cidr)
+    room = usable_pod_ips(pod_cidr.prefixlen)
     return _filled(
         Group(host, HOST_NETWORK),
         Group(pods[:1], FIRST + own if room else FIRST_WITHOUT_ADDRESS),

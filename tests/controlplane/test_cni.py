@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flannelviz.controlplane import cni, flanneld, host_local
 from flannelviz.controlplane.commands import route_words, rule_words
 from flannelviz.controlplane.failure import Failure
-from flannelviz.model import ClusterPlan
+from flannelviz.model import ClusterPlan, usable_pod_ips
 from flannelviz.tables import Address, Chain, HostLocal, Port, Tables, veth_name
 
 A, B = IPv4Network("172.16.0.128/25"), IPv4Network("172.16.8.0/25")
@@ -115,7 +115,7 @@ def test_so_many_pods_fit(subnet, room):
     subnet = IPv4Network(subnet)
     ipam, got = host_local.reserve_all(HostLocal(subnet), [f"p{i}" for i in range(room + 2)])
     assert [address for address in got if address is None] == [None, None]
-    assert host_local.usable(subnet) == room
+    assert usable_pod_ips(subnet.prefixlen) == room
     said = f"failed to allocate for range 0: no IP addresses available in range set: {subnet[1]}-{subnet[-2]}"
     assert host_local.reserve(ipam, "late") == Failure("host-local", said)
 
@@ -269,8 +269,8 @@ def test_a_del_on_a_node_without_pods_changes_nothing():
     assert cni.bridge_del(Tables(), "default/a1") == Tables()
 
 
-def test_without_ip_masq_each_pod_gets_a_chain_that_spares_its_own_podcidr_only():
-    """Fact 44: these rules are why another node's pods see the node's address."""
+def test_without_ip_masq_each_pod_gets_a_chain_that_spares_its_own_podcidr_only():  # fact-44
+    """These rules are why another node's pods see the node's address."""
     plan = replace(PLAN, masquerade=False)
     node = added("default/a1", "default/a2", plan=plan)
     container = host_local.container_id("default/a1")

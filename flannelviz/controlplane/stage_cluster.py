@@ -13,12 +13,12 @@ from flannelviz.controlplane.draft import Change, Draft, Job, Phase, job
 from flannelviz.model import VPC, ClusterPlan, Ecs, KubeEvent, Node, NodePlan, VSwitch
 from flannelviz.tables import File, Origin, Sysctl, Tables, VpcTables
 
-_PREFLIGHT = Origin("kubeadm", "preflight checks", "a node forwards packets, and iptables sees what bridges pass")
-_DEMANDED = (
-    Sysctl("net.bridge.bridge-nf-call-iptables", 1, _PREFLIGHT),
-    Sysctl("net.ipv4.ip_forward", 1, _PREFLIGHT),
-)
 CONSOLE, SCRIPT, KUBEADM, KUBELET = "console", "provisioning script", "kubeadm", "kubelet"
+_PREPARES = Origin(SCRIPT, "prepares the node", "kubeadm's preflight checks demand it")
+_DEMANDED = (
+    Sysctl("net.bridge.bridge-nf-call-iptables", 1, _PREPARES),
+    Sysctl("net.ipv4.ip_forward", 1, _PREPARES),
+)
 
 
 def kube_event_file(event: KubeEvent) -> File:
@@ -148,7 +148,7 @@ def _register(draft: Draft, planned: NodePlan) -> Change:
 def _prepared(draft: Draft, name: str) -> Tables:
     """Return the tables of an ECS once it is a node: it forwards, and iptables sees bridged frames.
 
-    Source: kubeadm's preflight checks refuse to join a machine on which one of the two settings is not 1.
+    Source: kubeadm's preflight checks write nothing, but refuse a machine on which one of the two settings is not 1.
     """
     return draft.written[name].adding(*_DEMANDED)
 

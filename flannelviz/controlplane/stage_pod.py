@@ -161,7 +161,7 @@ def _enable_forwarding(draft: Draft, wanted: Wanted) -> Change:
     )
     return Change(
         BRIDGE,
-        f"writes {IP_FORWARD} = 1 on {wanted.node}",
+        f"finds {IP_FORWARD} = 1 already on {wanted.node} and writes it again",
         (wanted.node,),
         artefact,
         written={wanted.node: tables},

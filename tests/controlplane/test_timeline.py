@@ -187,6 +187,19 @@ def test_the_first_pod_of_a_node_takes_these_steps(article):
     assert [event.component for event in article.find(place="default/a2")] == ["container runtime", "bridge", "bridge"]
 
 
+def test_a_check_writes_nothing_the_script_does(article):
+    settings = {row.name: row.origin for row in article.network["node-a"].sysctls}
+    for name in ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"):
+        origin = ("provisioning script", "prepares the node", "kubeadm's preflight checks demand it")
+        assert settings[name] == origin
+
+
+def test_bridge_writes_a_setting_that_is_there_already(article):
+    event = article.find(component="bridge", place="node-a", text="ip_forward")[0]
+    assert event.action == "finds net.ipv4.ip_forward = 1 already on node-a and writes it again"
+    assert (event.wrote, event.artefact.text) == ((), "1\n")
+
+
 def test_flanneld_works_in_its_order(article):
     actions = [event.action for event in article.find(component="flanneld", place="node-a")]
     words = ["install-cni", "lease", "masquerade", "forward", "subnet.env"]

@@ -17,7 +17,7 @@ from textwrap import indent
 from flannelviz.model import ClusterPlan, Condition, Node
 from flannelviz.tables import File, Origin
 
-SCRIPT = "/root/provision.sh"
+SCRIPT = "/opt/ack/provision.sh"
 CLUSTER_CONFIGURATION = "/etc/kubernetes/kubeadm.conf"
 MANIFEST = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
 KUBERNETES_VERSION = "v1.12.6"
@@ -56,7 +56,6 @@ apiVersion: kubeadm.k8s.io/v1alpha3
 kind: ClusterConfiguration
 kubernetesVersion: {KUBERNETES_VERSION}
 clusterName: kubernetes
-imageRepository: registry-vpc.{plan.region}.aliyuncs.com/acs
 apiServerExtraArgs:
   cloud-provider: external
 controllerManagerExtraArgs:
@@ -119,7 +118,7 @@ spec:
   containers:
   - command:
     - kube-controller-manager
-{command}    image: registry-vpc.{plan.region}.aliyuncs.com/acs/kube-controller-manager-amd64:{KUBERNETES_VERSION}
+{command}    image: kube-controller-manager-amd64:{KUBERNETES_VERSION}
     imagePullPolicy: IfNotPresent
     name: kube-controller-manager
   hostNetwork: true

@@ -137,6 +137,7 @@ class Node:
     annotations: tuple[tuple[str, str], ...] = ()
     conditions: tuple[Condition, ...] = ()
     deleting: bool = False
+    pod_cidr_text: str = ""  # what a dump has there in place of an IPv4 network, such as an IPv6 one
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of this type, or None."""

@@ -228,6 +228,34 @@ def test_one_finding(things: tuple[Node | Pod, ...], finding: tuple[str, str, st
 
 
 @pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"podCIDR": "10.2.0.5/24"}, "10.2.0.5/24"),
+        ({"podCIDR": "fd00::/64", "podCIDRs": ["fd00::/64"]}, "fd00::/64"),
+        ({"podCIDRs": ["fd00::/64", "fd01::/64"]}, "fd00::/64, fd01::/64"),
+        ({"podCIDR": 25}, "25"),
+        ({"podCIDR": "a\nb"}, r'"a\nb"'),
+        ({"podCIDRs": {"a": 1}}, '{"a": 1}'),
+        ("none", '"none"'),
+        ({"podCIDR": "x" * 100}, "x" * 79 + "…"),
+        ({"podCIDR": ""}, None),
+        ({"podCIDRs": []}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_an_unusable_podcidr_is_not_a_missing_one(spec: Any, told: str | None) -> None:
+    item = {"kind": "Node", "metadata": {"name": "node-a"}, "spec": spec}
+    findings = allocation(read_kubectl(json.dumps({"kind": "List", "items": [item]})).network).findings
+    (about,) = [finding for finding in findings if finding.code.startswith("pod-cidr")]
+    if told is None:
+        assert (about.severity, about.code) == ("error", "pod-cidr-missing")
+    else:
+        assert (about.severity, about.code) == ("notice", "pod-cidr-unknown")
+        assert about.message.startswith(f"has podCIDR {told}, which is no IPv4 network")
+
+
+@pytest.mark.parametrize(
     ("pods", "code"), [(11, None), (12, "pod-cidr-nearly-full"), (13, "pod-cidr-full")]
 )  # a /28 has room for 13
 def test_a_podcidr_fills_up(pods: int, code: str | None) -> None:

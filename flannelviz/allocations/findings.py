@@ -28,9 +28,9 @@ class Finding:
     """Something in the allocation that is wrong, or soon will be, with the command that shows it.
 
     `code` says what, in words that stay the same: for nodes node-address-unknown, node-address-duplicate and
-    pod-cidr-holds-node; for podCIDRs pod-cidr-missing, -too-small, -outside-cluster, -duplicate, -overlap, -nearly-full
-    and -full, pod-cidrs-scattered and cluster-cidr-full; for pods pod-outside-pod-cidr, pod-ip-duplicate, -reserved,
-    -unknown and -leaked, pod-pending, pod-on-unknown-node and host-network-ip.
+    pod-cidr-holds-node; for podCIDRs pod-cidr-missing, -unknown, -too-small, -outside-cluster, -duplicate, -overlap,
+    -nearly-full and -full, pod-cidrs-scattered and cluster-cidr-full; for pods pod-outside-pod-cidr, pod-ip-duplicate,
+    -reserved, -unknown and -leaked, pod-pending, pod-on-unknown-node and host-network-ip.
     """
 
     severity: Severity
@@ -89,6 +89,10 @@ def pod_cidr_findings(network: Network, cluster: Extent) -> Iterator[Finding]:
 
 def _own_cidr_findings(node: Node, cluster: Extent) -> Iterator[Finding]:
     command = _show_node(node.name, "-o jsonpath='{.spec.podCIDR}{\"\\n\"}'")
+    if node.pod_cidr is None and node.pod_cidr_text:
+        message = f"has podCIDR {node.pod_cidr_text}, which is no IPv4 network: which addresses its pods get is unknown"
+        yield Finding("notice", "pod-cidr-unknown", node.name, message, command)
+        return
     if node.pod_cidr is None:
         message = "has no podCIDR: flanneld cannot start there, and no pod gets an address; is a block left?"
         yield Finding("error", "pod-cidr-missing", node.name, message, command)

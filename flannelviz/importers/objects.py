@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, NamedTuple
 
 from flannelviz.errors import AddressPlanError, DumpError
-from flannelviz.importers.documents import Warning_
+from flannelviz.importers.documents import Warning_, shortened
 from flannelviz.model import INTERNET, VPC, Condition, Node, Pod, Status, parse_address, parse_network, visible
 
 UNKNOWN_NAMESPACE = "?"
@@ -174,16 +174,18 @@ def node_from(item: Part) -> Node | None:
     about, spec, status = metadata(item), item.part("spec"), item.part("status")
     conditions = tuple(_condition(part) for part in status.parts("conditions"))
     ready = next((c.status for c in conditions if c.type == "Ready"), "")
+    pod_cidr = _pod_cidr(spec)
     return Node(
         name=name,
         address=_internal_ip(status),
-        pod_cidr=_pod_cidr(spec),
+        pod_cidr=pod_cidr,
         provider_id=spec.text("providerID"),
         ready=_READY.get(ready, "Unknown"),
         labels=about.pairs("labels"),
         annotations=about.pairs("annotations"),
         conditions=conditions,
         deleting=about.get("deletionTimestamp") is not None,
+        pod_cidr_text="" if pod_cidr else _pod_cidr_text(item),
     )
 
 
@@ -223,6 +225,18 @@ def _pod_cidr(spec: Part) -> IPv4Network | None:
         elif text:
             spec.warn(name, text, f"is a second IPv4 podCIDR beside {found}; Kubernetes gives a node at most one")
     return found
+
+
+def _pod_cidr_text(item: Part) -> str:
+    """Return what stands where the podCIDR should, or "" where nothing does."""
+    spec = item.get("spec")
+    if not isinstance(spec, dict):
+        return shortened(as_json(spec)) if spec is not None else ""
+    inside = item._replace(value=spec)
+    found = [value for name in ("podCIDR", "podCIDRs") if (value := inside.get(name))]
+    listed = [one for value in found for one in (value if isinstance(value, list) else [value])]
+    texts = (one if isinstance(one, str) and one.isprintable() else as_json(one) for one in listed)
+    return shortened(", ".join(dict.fromkeys(texts)))
 
 
 def pod_from(item: Part) -> Pod | None:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from string import ascii_lowercase
 
 from flannelviz.controlplane.timeline import Timeline, build
+from flannelviz.errors import AddressPlanError
 from flannelviz.model import ClusterPlan, NodePlan, VSwitch, parse_network
 from flannelviz.network import Network
 
@@ -53,7 +54,13 @@ def letters(number: int) -> str:
 
 
 def nodes_named(nodes: int, pods_per_node: int) -> tuple[NodePlan, ...]:
-    """Return that many nodes: node-a with a1, a2, ..., then node-b; after node-z comes node-27 with pod-27-1."""
+    """Return that many nodes: node-a with a1, a2, ..., then node-b; after node-z comes node-27 with pod-27-1.
+
+    Raises: AddressPlanError unless both are whole numbers from 0 on.
+    """
+    for name, number in (("nodes", nodes), ("pods_per_node", pods_per_node)):
+        if not isinstance(number, int) or number < 0:
+            raise AddressPlanError(f"{name}={number!r}: a cluster has a whole number of them, 0 or more; take 2")
     return tuple(NodePlan(f"node-{letters(n)}", _pods_of(n, pods_per_node)) for n in range(nodes))
 
 
@@ -68,7 +75,7 @@ def plan(nodes: int = 3, pods_per_node: int = 2, **changes: object) -> ClusterPl
 
     Shape: nodes and pods are named by letters, podCIDRs come from the allocator: 172.16.0.0/25 for node-a. A CIDR may
     be written as text.
-    Raises: AddressPlanError if a text is no IPv4 network.
+    Raises: AddressPlanError if a text is no IPv4 network, or a number is less than 0.
     """
     parsed = {
         name: parse_network(value) if name in CIDRS and isinstance(value, str) else value

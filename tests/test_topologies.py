@@ -73,6 +73,19 @@ def test_a_cidr_may_be_written_as_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("numbers", "says"),
+    [((-1,), "nodes=-1"), ((2, -1), "pods_per_node=-1"), (("3",), "nodes='3'"), ((2, None), "pods_per_node=None")],
+)
+def test_a_number_of_nodes_or_pods_is_none_or_more(numbers: tuple, says: str) -> None:
+    with pytest.raises(AddressPlanError, match=rf"^{says}: a cluster has a whole number of them, 0 or more; take 2$"):
+        plan(*numbers)
+
+
+def test_a_cluster_may_be_empty() -> None:
+    assert (plan(0).nodes, plan(1, 0).nodes[0].pods) == ((), ())
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("172.16.8.1/25", ["172.16.8.1/25", "write 172.16.8.0/25"]),

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from flannelviz.controlplane import node_ipam
 from flannelviz.controlplane.placement import machines, placements
 from flannelviz.controlplane.ranges import CUSTOMARY, PRIVATE, either, free_network, inside, is_private, offer
 from flannelviz.errors import AddressPlanError
-from flannelviz.model import ClusterPlan, Node, VSwitch, usable_pod_ips
+from flannelviz.model import ClusterPlan, Node, NodePlan, VSwitch, usable_pod_ips
 
 SYSTEM_TABLE = "vtb-system"
 
@@ -82,6 +82,8 @@ def check_plan(plan: ClusterPlan, strict: bool = True) -> tuple[str, ...]:
 
 def _check_kinds(plan: ClusterPlan) -> None:
     """Refuse text that nobody parsed, and IPv6."""
+    for name in ("nodes", "other_ecs"):
+        _check_machines(name, getattr(plan, name))
     for name, value in _ranges(plan):
         if isinstance(value, str):
             raise AddressPlanError(f"{name} {value!r} is text; write parse_network({value!r})")
@@ -93,6 +95,34 @@ def _check_kinds(plan: ClusterPlan) -> None:
         number = getattr(plan, name)
         if not isinstance(number, int):
             raise AddressPlanError(f"{name} {number!r} is no whole number; write one such as {_DEFAULTS[name]}")
+
+
+def _check_machines(name: str, planned: object) -> None:
+    if not isinstance(planned, tuple):
+        raise AddressPlanError(f"{name} {planned!r} is no tuple; write (NodePlan('node-a'),)")
+    for machine in planned:
+        if not isinstance(machine, NodePlan):
+            raise AddressPlanError(f"{name} holds {machine!r}, which is no NodePlan; write NodePlan('node-a')")
+        if not isinstance(machine.name, str):
+            raise AddressPlanError(f"node name {machine.name!r} is no text; write one such as 'node-a'")
+        for field in ("pods", "host_pods"):
+            _check_pod_names(f"{field} of {machine.name}", getattr(machine, field))
+        for field in ("address", "eip"):
+            _check_address_kind(f"{field} of {machine.name}", getattr(machine, field))
+
+
+def _check_pod_names(name: str, pods: object) -> None:
+    if isinstance(pods, str):
+        raise AddressPlanError(f"{name}: {pods!r} is one text, not a tuple of names; write ({pods!r},)")
+    if not isinstance(pods, tuple) or not all(isinstance(pod, str) for pod in pods):
+        raise AddressPlanError(f"{name}: {pods!r} is no tuple of names; write one such as ('a1', 'a2')")
+
+
+def _check_address_kind(name: str, address: object) -> None:
+    if isinstance(address, str):
+        raise AddressPlanError(f"{name}: {address!r} is text; write parse_address({address!r})")
+    if address is not None and not isinstance(address, IPv4Address):
+        raise AddressPlanError(f"{name}: {address!r} is no IPv4 address; write parse_address('192.168.0.10')")
 
 
 _DEFAULTS = {"node_mask": 25, "route_quota": 200, "route_tables": 1, "mtu": 1500}

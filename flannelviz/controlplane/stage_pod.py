@@ -1,7 +1,8 @@
 """The pod stage as events: sandbox, delegate netconf, veth pair, address, routes, for one pod after the other.
 
 Control plane. Each step is one event; the programs themselves are in cni.py and host_local.py. A pod that cannot be
-wired goes through the same steps up to the one that fails, and stays in ContainerCreating.
+wired goes through the same steps up to the one that fails, and stays in ContainerCreating. Where the node is tainted,
+since it has no route, no step is taken at all: the scheduler keeps the pod, unless it is in the host's network.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import NamedTuple, overload
 
-from flannelviz.controlplane import cni, flanneld, host_local
+from flannelviz.controlplane import cni, flanneld, host_local, kubeadm
 from flannelviz.controlplane.cni import FLANNEL_PLUGIN, Netconf
 from flannelviz.controlplane.commands import route_words
 from flannelviz.controlplane.draft import Change, Draft, Group, Job, Phase, Step
@@ -21,6 +22,8 @@ from flannelviz.controlplane.netns import BRIDGE, IP_FORWARD, KERNEL, RUNTIME, S
 from flannelviz.controlplane.stage_cluster import KUBELET, kube_event_file
 from flannelviz.model import KubeEvent, NodePlan, Pod, usable_pod_ips
 from flannelviz.tables import CNI0, ETH0, File, Lan, Origin, Tables, veth_name
+
+SCHEDULER = "kube-scheduler"
 
 
 class Wanted(NamedTuple):
@@ -66,16 +69,12 @@ def _pod(wanted: Wanted, phase: str = "Running", message: str = "", host_network
     return Pod(wanted.namespace, wanted.name, wanted.node, None, host_network, phase, message)
 
 
-def _netconf(tables: Tables) -> Netconf | Failure:
+def _netconf(tables: Tables) -> Netconf:
     """Return what the flannel CNI plugin makes of the two files on this node."""
     env, conf = tables.file(flanneld.SUBNET_ENV), tables.file(flanneld.CNI_CONF)
-    assert conf is not None, "install-cni has run"
-    return cni.delegate_netconf(env.text if env else None, conf.text)
-
-
-def _good_netconf(tables: Tables) -> Netconf:
-    netconf = _netconf(tables)
-    assert not isinstance(netconf, Failure), "these steps belong to nodes with subnet.env"
+    assert env is not None and conf is not None, "flanneld and install-cni have run on a node without the taint"
+    netconf = cni.delegate_netconf(env.text, conf.text)
+    assert not isinstance(netconf, Failure), "flanneld wrote all keys"
     return netconf
 
 
@@ -105,14 +104,14 @@ _CRICTL_HEAD = ("POD ID", "STATE", "NAME", "NAMESPACE")
 
 
 def _delegate(draft: Draft, wanted: Wanted) -> Change:
-    netconf = _good_netconf(draft.written[wanted.node])
+    netconf = _netconf(draft.written[wanted.node])
     action = f"turns {flanneld.SUBNET_ENV} into the delegate netconf of {wanted.pod}"
     return Change(FLANNEL_PLUGIN, action, (wanted.node,), cni.netconf_file(wanted.pod, netconf))
 
 
 def _ensure_bridge(draft: Draft, wanted: Wanted) -> Change:
     tables = draft.written[wanted.node]
-    ensured = cni.bridge_ensured(tables, wanted.node, _good_netconf(tables))
+    ensured = cni.bridge_ensured(tables, wanted.node, _netconf(tables))
     action = f"makes {CNI0} on {wanted.node}, up but without an address: this is the first pod here"
     return Change(BRIDGE, action, (wanted.node,), written={wanted.node: ensured})
 
@@ -179,13 +178,38 @@ def _host_network(draft: Draft, wanted: Wanted) -> Change:
     return Change(RUNTIME, action, (wanted.node,), _crictl_pods(wanted), pods=(_pod(wanted, host_network=True),))
 
 
+# --- The step of a pod that no node takes -----------------------------------------------------------------------------
+
+
+def _keep_waiting(draft: Draft, wanted: Wanted) -> Change:
+    message = _no_node_for(draft)
+    event = KubeEvent(f"Pod {wanted.name}", "Warning", "FailedScheduling", message, "default-scheduler")
+    action = f"finds no node for {wanted.pod}, since {wanted.node} is tainted: it has no route"
+    pods = (_unscheduled(wanted, message),)
+    return Change(SCHEDULER, action, (wanted.pod,), kube_event_file(event), pods=pods)
+
+
+def _unscheduled(wanted: Wanted, message: str) -> Pod:
+    return Pod(wanted.namespace, wanted.name, None, phase="Pending", message=message)
+
+
+def _no_node_for(draft: Draft) -> str:
+    """Return why a pod that is planned for a tainted node gets none.
+
+    Shape: the reasons in the order of their text; that of a node without taint is that the plan wants another one.
+    Source: kubernetes pkg/scheduler, FitError and the plugins TaintToleration, NodeAffinity.
+    """
+    tainted = sum(kubeadm.unavailable(node) for node in draft.nodes.values())
+    reasons = [f"{tainted} node(s) had untolerated taint {{{kubeadm.UNAVAILABLE_TAINT}: }}"]
+    if others := len(draft.nodes) - tainted:
+        reasons.append(f"{others} node(s) didn't match Pod's node affinity/selector")
+    return f"0/{len(draft.nodes)} nodes are available: {', '.join(sorted(reasons))}."
+
+
 # --- The steps of a pod that cannot be wired --------------------------------------------------------------------------
 
 
 def _why_not(tables: Tables) -> Failure:
-    netconf = _netconf(tables)
-    if isinstance(netconf, Failure):
-        return netconf
     assert tables.lan is not None, "bridge has ensured cni0 before it asks for an address"
     return host_local.exhausted(tables.lan.subnet)
 
@@ -234,7 +258,7 @@ FIRST: tuple[Step, ...] = (
 LATER: tuple[Step, ...] = (_sandbox, _delegate, _attach_veth, _reserve, _configure_eth0)
 FIRST_WITHOUT_ADDRESS: tuple[Step, ...] = (_sandbox, _delegate, _ensure_bridge, _attach_veth, _fail, _give_up)
 WITHOUT_ADDRESS: tuple[Step, ...] = (_sandbox, _delegate, _attach_veth, _fail, _give_up)
-WITHOUT_SUBNET_ENV: tuple[Step, ...] = (_sandbox, _fail, _give_up)
+UNSCHEDULED: tuple[Step, ...] = (_keep_waiting,)
 HOST_NETWORK: tuple[Step, ...] = (_host_network,)
 
 
@@ -243,11 +267,14 @@ def _pod_jobs(draft: Draft) -> list[Job]:
 
 
 def _groups(draft: Draft, node: NodePlan) -> tuple[Group, ...]:
-    """Return the pods of a node with their steps: as many as have room are wired, the first with more steps."""
+    """Return the pods of a node with their steps: as many as have room are wired, the first with more steps.
+
+    Shape: a node without a podCIDR has no route either, so it is among the tainted ones.
+    """
     host, pods = PodsOf(node.name, node.host_pods), PodsOf(node.name, node.pods)
     pod_cidr = draft.nodes[node.name].pod_cidr
-    if pod_cidr is None:
-        return _filled(Group(host, HOST_NETWORK), Group(pods, WITHOUT_SUBNET_ENV))
+    if pod_cidr is None or kubeadm.unavailable(draft.nodes[node.name]):
+        return _filled(Group(host, HOST_NETWORK), Group(pods, UNSCHEDULED))
     own = () if draft.plan.masquerade else (_masquerade,)
     room = usable_pod_ips(pod_cidr.prefixlen)
     return _filled(
@@ -263,23 +290,26 @@ def _filled(*groups: Group) -> tuple[Group, ...]:
 
 
 def _wire_all(draft: Draft, jobs: Sequence[Job]) -> None:
+    no_node = _no_node_for(draft)
     for one in jobs:
         node, groups = one.subject.name, [(steps, list(things)) for things, steps in one.groups]
         asking = [wanted.pod for steps, pods in groups if _delegate in steps for wanted in pods]
         if asking:
             draft.written[node] = _wired(draft.written[node], node, asking)
         for steps, pods in groups:
-            draft.pods.update((pod.place, pod) for pod in _settled(draft.written[node], steps, pods))
+            draft.pods.update((pod.place, pod) for pod in _settled(draft.written[node], steps, pods, no_node))
 
 
 def _wired(tables: Tables, node: str, pods: Sequence[str]) -> Tables:
-    wired = cni.wired(tables, node, pods, _good_netconf(tables))
+    wired = cni.wired(tables, node, pods, _netconf(tables))
     assert isinstance(wired, Tables), "a new cni0 has no other address"
     return wired
 
 
-def _settled(tables: Tables, steps: tuple[Step, ...], pods: list[Wanted]) -> list[Pod]:
-    """Return `pods` as `steps` leave them."""
+def _settled(tables: Tables, steps: tuple[Step, ...], pods: list[Wanted], no_node: str) -> list[Pod]:
+    """Return `pods` as `steps` leave them; `no_node` is what the scheduler says."""
+    if steps is UNSCHEDULED:
+        return [_unscheduled(wanted, no_node) for wanted in pods]
     if _give_up in steps:
         return [_stuck(tables, wanted) for wanted in pods]
     host_network = steps is HOST_NETWORK

@@ -318,8 +318,10 @@ def test_a_node_without_a_block_stays_outside():
     network = timeline.network
     assert network["node-c"].file("/run/flannel/subnet.env") is None
     pod = network.pods["default/c1"]
-    assert pod.phase == "Pending"
-    assert pod.message.endswith("open /run/flannel/subnet.env: no such file or directory")
+    assert (pod.phase, pod.node) == ("Pending", None)
+    two = "2 node(s) didn't match Pod's node affinity/selector"
+    taint = "1 node(s) had untolerated taint {node.kubernetes.io/network-unavailable: }"
+    assert pod.message == f"0/3 nodes are available: {taint}, {two}."
     assert network.tables("default/c1").links == ()
     assert network.nodes["node-c"].condition("NetworkUnavailable").status == "True"
 
@@ -369,6 +371,51 @@ def test_two_route_tables_without_a_choice_get_no_entry():
     timeline = build(TROUBLES["two route tables"], strict=False)
     assert not any(entry.next_hop_type == "Instance" for t in timeline.network.vpc.route_tables for entry in t.entries)
     assert timeline.find(component="cloud-controller-manager", text="multiple route tables")
+
+
+@pytest.mark.parametrize(
+    ("plan", "waiting", "message"),
+    [
+        (
+            "two route tables",
+            ["default/a1", "default/a2", "default/b1", "default/b2"],
+            "0/2 nodes are available: 2 node(s) had untolerated taint {node.kubernetes.io/network-unavailable: }.",
+        ),
+        (
+            "quota",
+            ["default/b1", "default/c1"],
+            "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, "
+            "2 node(s) had untolerated taint {node.kubernetes.io/network-unavailable: }.",
+        ),
+    ],
+)
+def test_the_taint_keeps_ordinary_pods_away(plan, waiting, message):
+    timeline = build(TROUBLES[plan], strict=False)
+    pods = timeline.network.pods
+    assert [place for place, pod in pods.items() if pod.phase == "Pending"] == waiting
+    assert {(pods[place].message, pods[place].node) for place in waiting} == {(message, None)}
+    events = timeline.find(component="kube-scheduler")
+    assert [event.places for event in events] == [(place,) for place in waiting]
+    name = waiting[0].removeprefix("default/")
+    assert events[0].artefact.text == f"Warning   FailedScheduling   pod/{name}   default-scheduler   {message}\n"
+    assert not any("cni0" in [link.name for link in timeline.network[n].links] for n in ("node-b",))
+
+
+def test_a_host_network_pod_tolerates_the_taint():
+    node = NodePlan("node-a", ("a1",), host_pods=("kube-flannel",))
+    network = build(ClusterPlan(nodes=(node,), route_tables=2)).network
+    assert {name: pod.phase for name, pod in network.pods.items()} == {
+        "default/kube-flannel": "Running",
+        "default/a1": "Pending",
+    }
+    assert network.tables("default/kube-flannel") is network.tables("node-a")
+
+
+@pytest.mark.parametrize("plan", ["both tables named", "healthy", "no NAT gateway"])
+def test_where_the_routes_are_there_no_pod_waits(plan):
+    timeline = build(TROUBLES[plan], strict=False)
+    assert {pod.phase for pod in timeline.network.pods.values()} == {"Running"}
+    assert timeline.find(component="kube-scheduler") == ()
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,23 @@
 """Each fault breaks what it says, and nothing else: facts 41 to 46, and the table of switches that break the path."""
 
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import IPv4Network
+
 import pytest
 
+from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import FaultError
-from flannelviz.faults import FAULTS, break_network, fault_called, targets
+from flannelviz.faults import FAULTS, Fault, break_network, fault_called, targets
+from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import VPC
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
-from flannelviz.topologies import article
+from flannelviz.topologies import article, article_plan, article_timeline, plan
+from tests.checkout import ROOT
+
+DUMP = ROOT / "tests" / "data" / "real" / "oke-vxlan-25"
 
 JOURNEYS = {
     "same node": ("a1", "a2"),
@@ -44,55 +53,114 @@ def test_a_healthy_network_has_none_of_this(network: Network) -> None:
     assert set(fates(network).values()) == {OK}
 
 
+CUT_OFF = {"out": "a1", "in": "node-a", "Internet": "a1", "own pod": "node-a", "own node": "a1", "ECS": "a1"}
+
 # Everything that is not named is ok.
-@pytest.mark.parametrize(
-    ("fault", "target", "broken"),
-    [
-        pytest.param("vpc-route-missing", "node-b", {"out": "VPC", "in": "back, VPC"}, id="fact-41"),
-        pytest.param("vpc-route-missing", "node-a", {"out": "back, VPC", "in": "VPC"}, id="fact-41, seen from a"),
-        ("vpc-route-stale", "node-b", {"out": "VPC", "in": "back, VPC"}),
-        ("several-route-tables", VPC, {"out": "VPC", "in": "VPC"}),
-        ("security-group-rule-missing", VPC, {"out": "VPC", "in": "VPC"}),
-        ("source-dest-check-on", "node-a", {"out": "VPC", "in": "back, VPC"}),
-        ("nat-gateway-missing", VPC, {"Internet": "VPC"}),
-        ("snat-entry-missing", VPC, {"Internet": "VPC"}),
-        pytest.param(
-            "ip-forward-off",
-            "node-a",
-            {"out": "node-a", "in": "node-a", "Internet": "node-a", "ECS": "node-a"},
-            id="fact-42: same node and own pod still work",
-        ),
-        ("forward-drop", "node-a", {}),
-        pytest.param(
-            "forward-drop-without-flanneld",
-            "node-a",
-            {"same node": "node-a", "out": "node-a", "in": "node-a", "Internet": "node-a", "ECS": "node-a"},
-            id="fact-43: with bridge-nf",
-        ),
-        ("duplicate-pod-cidr", "node-a", {}),  # a1 and b1 have one address: each reaches itself under it
-        ("ip-masq-off", "node-a", {}),
-        pytest.param("masquerade-missing", "node-a", {"Internet": "VPC"}, id="fact-44: the Internet fails"),
-        pytest.param(
-            "cni0-missing",
-            "node-a",
-            {
-                "same node": "a1",
-                "out": "a1",
-                "in": "node-a",  # it loops between the VPC and node-a, which alone counts the TTL
-                "Internet": "a1",
-                "own pod": "node-a",  # out to the VPC and back, with a source that is node-a's own: a martian
-                "own node": "a1",
-                "ECS": "a1",
-            },
-            id="cni0 missing",
-        ),
-        ("rp-filter-strict", "node-a", {}),
-        ("bridge-nf-off", "node-a", {}),
-        ("eth0-mtu-1400", "node-a", {}),
-    ],
-)
+BROKEN = [
+    pytest.param("vpc-route-missing", "node-b", {"out": "VPC", "in": "back, VPC"}, id="fact-41"),
+    pytest.param("vpc-route-missing", "node-a", {"out": "back, VPC", "in": "VPC"}, id="fact-41, seen from a"),
+    ("route-quota-reached", "node-b", {"out": "VPC", "in": "back, VPC"}),
+    ("vpc-route-stale", "node-b", {"out": "VPC", "in": "back, VPC"}),
+    ("vpc-route-wrong-ecs", "node-b", {"out": "node-a", "in": "back, node-a"}),  # a loop that node-a's TTL ends
+    ("several-route-tables", VPC, {"out": "VPC", "in": "VPC"}),
+    ("security-group-rule-missing", VPC, {"out": "VPC", "in": "VPC"}),
+    ("source-dest-check-on", "node-a", {"out": "VPC", "in": "back, VPC"}),
+    ("nat-gateway-missing", VPC, {"Internet": "VPC"}),
+    ("snat-entry-missing", VPC, {"Internet": "VPC"}),
+    pytest.param(
+        "ip-forward-off",
+        "node-a",
+        {"out": "node-a", "in": "node-a", "Internet": "node-a", "ECS": "node-a"},
+        id="fact-42: same node and own pod still work",
+    ),
+    ("forward-drop", "node-a", {}),
+    pytest.param(
+        "forward-drop-without-flanneld",
+        "node-a",
+        {"same node": "node-a", "out": "node-a", "in": "node-a", "Internet": "node-a", "ECS": "node-a"},
+        id="fact-43: with bridge-nf",
+    ),
+    ("duplicate-pod-cidr", "node-a", {}),  # a1 and b1 have one address: each reaches itself under it
+    ("ip-masq-off", "node-a", {}),
+    pytest.param("masquerade-missing", "node-a", {"Internet": "VPC"}, id="fact-44: the Internet fails"),
+    pytest.param(
+        "cni0-missing",
+        "node-a",
+        {
+            "same node": "a1",
+            "out": "a1",
+            "in": "node-a",  # it loops between the VPC and node-a, which alone counts the TTL
+            "Internet": "a1",
+            "own pod": "node-a",  # out to the VPC and back, with a source that is node-a's own: a martian
+            "own node": "a1",
+            "ECS": "a1",
+        },
+        id="cni0 missing",
+    ),
+    ("cni0-down", "node-a", {"same node": "a1", **CUT_OFF}),
+    ("cni0-without-address", "node-a", CUT_OFF),  # the bridge itself works
+    ("eth0-down", "node-a", {"out": "node-a", "in": "VPC", "Internet": "node-a", "ECS": "node-a"}),
+    ("flanneld-not-running", "node-a", {"Internet": "VPC"}),
+    (
+        "veth-detached",
+        "default/a1",
+        {
+            "same node": "a1",
+            **dict.fromkeys(["out", "Internet", "own node", "ECS"], "back, node-a"),
+            **dict.fromkeys(["in", "own pod"], "node-a"),
+        },
+    ),
+    ("veth-host-down", "default/a1", {"same node": "a1", **CUT_OFF}),
+    ("pod-without-default-route", "default/a1", {"Internet": "a1", "own node": "a1", "ECS": "a1"}),
+    (
+        "pod-without-routes",
+        "default/a1",
+        {"out": "a1", "in": "back, a1", "Internet": "a1", "own node": "a1", "ECS": "a1"},
+    ),
+    ("rp-filter-strict", "node-a", {}),
+    ("bridge-nf-off", "node-a", {}),
+    ("eth0-mtu-1400", "node-a", {}),
+]
+
+
+@pytest.mark.parametrize(("fault", "target", "broken"), BROKEN)
 def test_what_breaks_and_what_does_not(network: Network, fault: str, target: str, broken: dict[str, str]) -> None:
     assert fates(break_network(network, fault, target)) == {name: broken.get(name, OK) for name in JOURNEYS}
+
+
+def test_every_fault_has_its_row() -> None:
+    rows = {row.values[0] if hasattr(row, "values") else row[0] for row in BROKEN}
+    assert rows == {fault.name for fault in FAULTS}
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "statuses", "reason"),
+    [
+        ("vpc-route-missing", "node-b", {"node-a": "False", "node-b": "False"}, "RouteCreated"),
+        ("route-quota-reached", "node-b", {"node-a": "False", "node-b": "True"}, "NoRouteCreated"),
+        ("several-route-tables", VPC, {"node-a": "True", "node-b": "True"}, "NoRouteCreated"),
+    ],
+)
+def test_a_node_that_never_got_its_route_says_so(
+    network: Network, fault: str, target: str, statuses: dict[str, str], reason: str
+) -> None:
+    broken = break_network(network, fault, target)
+    conditions = {name: node.condition("NetworkUnavailable") for name, node in broken.nodes.items()}
+    assert {name: condition and condition.status for name, condition in conditions.items()} == statuses
+    assert conditions["node-b"] is not None and conditions["node-b"].reason == reason
+    assert IPv4Network("172.16.8.0/25") not in [entry.dst for entry in broken.vpc.routes]
+
+
+def test_several_route_tables_leave_what_the_control_plane_leaves(network: Network) -> None:
+    built = build(replace(article_plan(), route_tables=2)).network
+    broken = break_network(network, "several-route-tables")
+    assert (broken.nodes, broken.vpc) == (built.nodes, built.vpc)
+
+
+def test_a_full_route_table_leaves_what_the_control_plane_leaves(network: Network) -> None:
+    built = build(replace(article_plan(), route_quota=2), strict=False).network
+    broken = break_network(network, "route-quota-reached", "node-b")
+    assert (broken.nodes, broken.vpc) == (built.nodes, built.vpc)
 
 
 def test_without_bridge_nf_the_same_node_survives_a_forward_drop(network: Network) -> None:  # fact-43
@@ -148,6 +216,52 @@ def test_a_fault_that_does_not_fit_is_refused(
     with pytest.raises(FaultError) as caught:
         break_network(network, fault, target)
     assert all(word in str(caught.value) for word in words)
+
+
+IMPORTED = '{"kind": "NodeList", "items": [{"metadata": {"name": "node-a"}, "spec": {"podCIDR": "10.0.0.0/25"}}]}'
+ODD = {
+    "imported": lambda: read_kubectl(DUMP).network,
+    "imported, no pods": lambda: read_kubectl(IMPORTED).network,
+    "nothing": Network,
+    "no nodes": lambda: build(plan(0)).network,
+    "one node": lambda: build(plan(1, 1)).network,
+    "no pods": lambda: build(plan(2, 0)).network,
+    "two tables": lambda: build(plan(2, route_tables=2)).network,
+    "no block left": lambda: build(plan(3, cluster_cidr="172.16.0.0/24"), strict=False).network,
+    "host-gw": lambda: build(plan(2, backend="host-gw")).network,
+    "terway": lambda: build(plan(2, cni="terway")).network,
+    "half built": lambda: article_timeline().at(20),
+    "only a plan": lambda: article_timeline().at(0),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("odd", ODD)
+def test_a_fault_either_fits_or_says_why_not(odd: str, fault: Fault) -> None:
+    network = ODD[odd]()
+    for target in (None, *targets(network, fault)):
+        with suppress(FaultError):
+            assert isinstance(break_network(network, fault, target), Network)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_what_is_unknown_cannot_be_broken(fault: Fault) -> None:
+    network = read_kubectl(DUMP).network
+    assert targets(network, fault) == ()
+    where = {"VPC": VPC, "node": "10.0.4.2", "pod": next(iter(network.pods))}[fault.target]
+    for target in (None, where):
+        with pytest.raises(
+            FaultError, match=rf"^{fault.name} edits .*, which this network does not tell; they must be"
+        ):
+            break_network(network, fault, target)
+
+
+def test_the_refusal_says_which_table_of_whom() -> None:
+    network = read_kubectl(DUMP).network
+    with pytest.raises(FaultError, match=r"edits enis of VPC, which"):
+        break_network(network, "source-dest-check-on", "10.0.4.2")
+    with pytest.raises(FaultError, match=r"edits chains, lan of 10\.0\.4\.2, which"):
+        break_network(network, "ip-masq-off", "10.0.4.2")
 
 
 def test_the_same_entry_cannot_be_lost_twice(network: Network) -> None:

@@ -15,16 +15,17 @@ from flannelviz.faults.changes import (
     other_instance,
     pointing_at,
     port_changed,
+    quota_reached,
     routes_kept,
     setting,
     smaller_mtu,
     source_check,
+    with_second_route_table,
     with_the_podcidr_of_another,
     without_cni0,
     without_cni0_address,
     without_entry,
     without_flanneld,
-    without_instance_entries,
     without_nat_gateway,
     without_security_rule,
     without_snat,
@@ -45,17 +46,29 @@ class Fault:
     symptom: str
     command: str  # what shows the fault on a real machine
     apply: Break
+    edits: tuple[str, ...] = ()  # which tables of the VPC, or of the place, must be known for it
 
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "vpc-route-missing",
         "node",
-        "someone deletes the entry in the VPC console; or the cloud-controller-manager lacked quota or rights",
-        "the VPC route table loses the entry for this node's podCIDR",
+        "someone deletes the entry by hand; the cloud-controller-manager makes it again at its next pass (5 minutes)",
+        "the VPC route table loses the entry for this node's podCIDR; the Node keeps NetworkUnavailable=False",
         "pods on this node and pods elsewhere cannot reach each other; same node and Internet are fine",
         "aliyun vpc DescribeRouteEntryList",
         without_entry,
+        edits=("route_tables",),
+    ),
+    Fault(
+        "route-quota-reached",
+        "node",
+        "the route table was full when this node joined: 200 custom entries, 48 until about 2021",
+        "the VPC has no entry for this node's podCIDR; the Node has NetworkUnavailable=True, reason NoRouteCreated",
+        "as without the entry, for pods that run there; ordinary new ones stay Pending, since the node is tainted",
+        "kubectl get events --field-selector reason=CreateRouteFailed",
+        quota_reached,
+        edits=("route_tables",),
     ),
     Fault(
         "vpc-route-wrong-ecs",
@@ -65,6 +78,7 @@ FAULTS: tuple[Fault, ...] = (
         "packets for its pods come to the wrong node, which sends them back to the VPC: a loop until the TTL ends",
         "aliyun vpc DescribeRouteEntryList",
         pointing_at(other_instance, "vpc-route-wrong-ecs"),
+        edits=("route_tables",),
     ),
     Fault(
         "vpc-route-stale",
@@ -74,15 +88,17 @@ FAULTS: tuple[Fault, ...] = (
         "packets for its pods vanish in the VPC",
         "aliyun vpc DescribeRouteEntryList",
         pointing_at(lambda _network, _node: "i-released0000000000", "vpc-route-stale"),
+        edits=("route_tables",),
     ),
     Fault(
         "several-route-tables",
         "VPC",
-        "a second route table is made in the VPC, and the cloud-controller-manager is not told which to use",
-        "the cloud-controller-manager writes no entry at all",
-        "no pod reaches a pod on another node; every node keeps the taint network-unavailable",
+        "the VPC had two route tables when the nodes joined, and the cloud-controller-manager is not told which to use",
+        "a second route table, no entry that leads to an ECS, and NetworkUnavailable=True on every Node",
+        "no pod reaches a pod on another node; every node is tainted, so ordinary new pods stay Pending",
         "kubectl describe node | grep -A3 NetworkUnavailable",
-        without_instance_entries,
+        with_second_route_table,
+        edits=("route_tables",),
     ),
     Fault(
         "duplicate-pod-cidr",
@@ -92,6 +108,7 @@ FAULTS: tuple[Fault, ...] = (
         "its pods send, and the answers go to the other node, to whoever has the address there",
         "kubectl get nodes -o custom-columns=NAME:.metadata.name,CIDR:.spec.podCIDR",
         with_the_podcidr_of_another,
+        edits=("lan", "fixed_links", "addresses", "routes"),
     ),
     Fault(
         "security-group-rule-missing",
@@ -101,6 +118,7 @@ FAULTS: tuple[Fault, ...] = (
         "pods do not reach pods on other nodes; same node and Internet are fine, node to node as well",
         "aliyun ecs DescribeSecurityGroupAttribute",
         without_security_rule,
+        edits=("security_groups",),
     ),
     Fault(
         "source-dest-check-on",
@@ -110,6 +128,7 @@ FAULTS: tuple[Fault, ...] = (
         "pods of this node reach nobody in the cluster outside their node; the Internet works, thanks to SNAT",
         "aliyun ecs DescribeNetworkInterfaces",
         source_check,
+        edits=("enis",),
     ),
     Fault(
         "nat-gateway-missing",
@@ -119,6 +138,7 @@ FAULTS: tuple[Fault, ...] = (
         "no pod reaches the Internet, although the node translates the source correctly",
         "aliyun vpc DescribeRouteEntryList",
         without_nat_gateway,
+        edits=("route_tables", "snat"),
     ),
     Fault(
         "snat-entry-missing",
@@ -128,6 +148,7 @@ FAULTS: tuple[Fault, ...] = (
         "no pod reaches the Internet; the packets die at the NAT gateway",
         "aliyun vpc DescribeSnatTableEntries",
         without_snat,
+        edits=("snat",),
     ),
     Fault(
         "ip-forward-off",
@@ -137,6 +158,7 @@ FAULTS: tuple[Fault, ...] = (
         "cross-node and Internet traffic of its pods dies in silence; within the node all is well",
         "sysctl net.ipv4.ip_forward",
         setting("net.ipv4.ip_forward", 0),
+        edits=("sysctls",),
     ),
     Fault(
         "forward-drop",
@@ -146,6 +168,7 @@ FAULTS: tuple[Fault, ...] = (
         "nothing, as long as flanneld's rules are there",
         "iptables -S FORWARD",
         edit(forward_policy_drop),
+        edits=("chains",),
     ),
     Fault(
         "forward-drop-without-flanneld",
@@ -155,6 +178,7 @@ FAULTS: tuple[Fault, ...] = (
         "nothing is forwarded; with bridge-nf-call-iptables=1 not even between two pods of the node",
         "iptables -S FORWARD",
         edit(lambda tables: forward_policy_drop(flushed("filter")(tables))),
+        edits=("chains",),
     ),
     Fault(
         "masquerade-missing",
@@ -164,6 +188,7 @@ FAULTS: tuple[Fault, ...] = (
         "pods lose the Internet; pod to pod works, and other ECS now see pod addresses",
         "iptables -t nat -S POSTROUTING",
         edit(flushed("nat")),
+        edits=("chains",),
     ),
     Fault(
         "ip-masq-off",
@@ -173,6 +198,7 @@ FAULTS: tuple[Fault, ...] = (
         "the Internet works, and pods on other nodes see this node's address in place of the pod's",
         "iptables -t nat -S POSTROUTING",
         edit(masquerading_by_bridge),
+        edits=("chains", "lan"),
     ),
     Fault(
         "flanneld-not-running",
@@ -182,6 +208,7 @@ FAULTS: tuple[Fault, ...] = (
         "new pods stay in ContainerCreating; running ones lose the Internet",
         "ls /run/flannel/subnet.env",
         edit(without_flanneld),
+        edits=("chains", "files"),
     ),
     Fault(
         "cni0-missing",
@@ -191,6 +218,7 @@ FAULTS: tuple[Fault, ...] = (
         "its pods are cut off; what comes for them from the VPC goes back there: a loop until the TTL ends",
         "ip link show cni0",
         edit(without_cni0),
+        edits=("fixed_links", "addresses", "routes", "lan"),
     ),
     Fault(
         "cni0-down",
@@ -200,6 +228,7 @@ FAULTS: tuple[Fault, ...] = (
         "its pods are cut off; what comes for them from the VPC loops until the TTL ends",
         "ip link show cni0",
         link_down(CNI0),
+        edits=("fixed_links",),
     ),
     Fault(
         "cni0-without-address",
@@ -209,6 +238,7 @@ FAULTS: tuple[Fault, ...] = (
         "pods of this node reach each other and nobody else",
         "ip addr show cni0",
         edit(without_cni0_address),
+        edits=("addresses", "routes"),
     ),
     Fault(
         "eth0-down",
@@ -218,6 +248,7 @@ FAULTS: tuple[Fault, ...] = (
         "the node and its pods are cut off; within the node all is well",
         "ip link show eth0",
         link_down(ETH0),
+        edits=("fixed_links",),
     ),
     Fault(
         "eth0-mtu-1400",
@@ -227,6 +258,7 @@ FAULTS: tuple[Fault, ...] = (
         "small packets pass; large ones come back as 'fragmentation needed', if that ICMP gets through",
         "ip link show eth0",
         edit(smaller_mtu),
+        edits=("fixed_links",),
     ),
     Fault(
         "rp-filter-strict",
@@ -236,6 +268,7 @@ FAULTS: tuple[Fault, ...] = (
         "nothing on a healthy ACK network: every way back is the way there",
         "sysctl net.ipv4.conf.all.rp_filter",
         setting("net.ipv4.conf.all.rp_filter", 1),
+        edits=("sysctls",),
     ),
     Fault(
         "bridge-nf-off",
@@ -245,6 +278,7 @@ FAULTS: tuple[Fault, ...] = (
         "nothing by itself; ClusterIP answers between pods of one node break",
         "sysctl net.bridge.bridge-nf-call-iptables",
         setting("net.bridge.bridge-nf-call-iptables", 0),
+        edits=("sysctls",),
     ),
     Fault(
         "veth-detached",
@@ -254,6 +288,7 @@ FAULTS: tuple[Fault, ...] = (
         "the pod sends, its node answers for the gateway, but nothing finds the way back to it",
         "bridge link",
         port_changed(lambda port: port._replace(attached=False)),
+        edits=("lan",),
     ),
     Fault(
         "veth-host-down",
@@ -263,6 +298,7 @@ FAULTS: tuple[Fault, ...] = (
         "the pod reaches nobody, and nobody reaches it",
         "ip link | grep veth",
         port_changed(lambda port: port._replace(up=False)),
+        edits=("lan",),
     ),
     Fault(
         "pod-without-default-route",
@@ -272,6 +308,7 @@ FAULTS: tuple[Fault, ...] = (
         "other pods are reachable; everything else is 'Network is unreachable'",
         "ip route",
         routes_kept(lambda route: route.dst.prefixlen > 0),
+        edits=("routes",),
     ),
     Fault(
         "pod-without-routes",
@@ -281,5 +318,6 @@ FAULTS: tuple[Fault, ...] = (
         "only pods of the same node are reachable",
         "ip route",
         routes_kept(lambda route: route.via is None),
+        edits=("routes",),
     ),
 )

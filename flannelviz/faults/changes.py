@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from flannelviz.controlplane.cloud_routes import initialized
 from flannelviz.controlplane.cni import pod_masqueraded, wired
 from flannelviz.errors import FaultError
 from flannelviz.network import Network
-from flannelviz.tables import CNI0, ETH0, Chain, Link, Origin, Port, Route, RouteEntry, Sysctl, Tables
+from flannelviz.tables import (
+    CNI0,
+    ETH0,
+    Chain,
+    Eni,
+    Link,
+    Origin,
+    Port,
+    Route,
+    RouteEntry,
+    RouteTable,
+    Sysctl,
+    Tables,
+)
 
 Break = Callable[[Network, str], Network]
 
@@ -76,10 +90,38 @@ def other_instance(network: Network, node: str) -> str:
     return network.ecs[others[-1]].instance_id
 
 
-def without_instance_entries(network: Network, _target: str) -> Network:
-    """Return `network` without any VPC entry that leads to an ECS."""
+def with_second_route_table(network: Network, _target: str) -> Network:
+    """Return `network` as a cloud-controller-manager leaves it that does not know which of two route tables to use."""
     gone = tuple(e for e in network.vpc.routes if e.next_hop_type == "Instance")
-    return network.writing_vpc(network.vpc.without(*gone))
+    vpc = network.vpc.without(*gone)
+    given = tuple(e for e in vpc.routes if e.kind == "System")
+    second = RouteTable(f"vtb-custom-{len(vpc.route_tables)}", "Custom", given)
+    return _without_route(
+        network.writing_vpc(replace(vpc, route_tables=(*vpc.route_tables, second))), tuple(network.nodes)
+    )
+
+
+def quota_reached(network: Network, node: str) -> Network:
+    """Return `network` as if the route table had been full when this node joined."""
+    vpc = without_entry(network, node).vpc
+    full = replace(vpc.system_table, quota=vpc.system_table.custom_entries)
+    return _without_route(network.writing_vpc(replace(vpc, route_tables=(full, *vpc.route_tables[1:]))), (node,))
+
+
+def _without_route(network: Network, nodes: tuple[str, ...]) -> Network:
+    """Return `network` with the condition of a Node that never got its route."""
+    return replace(network, nodes={**network.nodes, **{name: initialized(network.nodes[name]) for name in nodes}})
+
+
+def eni_of(network: Network, node: str) -> Eni:
+    """Return the primary ENI of a node.
+
+    Raises: FaultError if the VPC knows none.
+    """
+    found = next((eni for eni in network.vpc.enis.values() if eni.place == node and eni.device == ETH0), None)
+    if found is None:
+        raise FaultError(f"the VPC knows no ENI of {node}; break another node, or attach one first")
+    return found
 
 
 def without_security_rule(network: Network, _target: str) -> Network:
@@ -101,9 +143,8 @@ def without_snat(network: Network, _target: str) -> Network:
 
 def source_check(network: Network, node: str) -> Network:
     """Return `network` with the source/destination check of this node's ENI switched on."""
-    address = network.ecs[node].address
-    checked = replace(network.vpc.enis[address], source_dest_check=True)
-    return network.writing_vpc(replace(network.vpc, enis={**network.vpc.enis, address: checked}))
+    checked = replace(eni_of(network, node), source_dest_check=True)
+    return network.writing_vpc(replace(network.vpc, enis={**network.vpc.enis, checked.address: checked}))
 
 
 def flushed(table: str) -> Callable[[Tables], Tables]:

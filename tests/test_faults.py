@@ -6,6 +6,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from flannelviz.controlplane.cni import bridge_add
+from flannelviz.controlplane.failure import Failure
 from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import FaultError
@@ -14,7 +16,9 @@ from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import VPC
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
+from flannelviz.tables import RouteEntry
 from flannelviz.topologies import article, article_plan, article_timeline, plan
+from flannelviz.views.text import trace_text
 from tests.checkout import ROOT
 
 DUMP = ROOT / "tests" / "data" / "real" / "oke-vxlan-25"
@@ -64,6 +68,10 @@ BROKEN = [
     ("vpc-route-wrong-ecs", "node-b", {"out": "node-a", "in": "back, node-a"}),  # a loop that node-a's TTL ends
     ("several-route-tables", VPC, {"out": "VPC", "in": "VPC"}),
     ("security-group-rule-missing", VPC, {"out": "VPC", "in": "VPC"}),
+    # An answer belongs to a flow that was let out, so `out` is ok; a1 comes to db as node-a, no member any more.
+    ("foreign-security-group", "node-a", {"in": "VPC", "ECS": "VPC"}),
+    ("foreign-security-group", "node-b", {"out": "VPC"}),
+    ("peer-range-overlaps-pods", VPC, {}),  # pods keep each other; what is lost are the hosts behind the line
     ("source-dest-check-on", "node-a", {"out": "VPC", "in": "back, VPC"}),
     ("nat-gateway-missing", VPC, {"Internet": "VPC"}),
     ("snat-entry-missing", VPC, {"Internet": "VPC"}),
@@ -99,6 +107,7 @@ BROKEN = [
     ),
     ("cni0-down", "node-a", {"same node": "a1", **CUT_OFF}),
     ("cni0-without-address", "node-a", CUT_OFF),  # the bridge itself works
+    ("cni0-old-address", "node-a", CUT_OFF),  # nobody answers for the gateway, and no route leads into the pod LAN
     ("eth0-down", "node-a", {"out": "node-a", "in": "VPC", "Internet": "node-a", "ECS": "node-a"}),
     ("flanneld-not-running", "node-a", {"Internet": "VPC"}),
     (
@@ -161,6 +170,30 @@ def test_a_full_route_table_leaves_what_the_control_plane_leaves(network: Networ
     built = build(replace(article_plan(), route_quota=2), strict=False).network
     broken = break_network(network, "route-quota-reached", "node-b")
     assert (broken.nodes, broken.vpc) == (built.nodes, built.vpc)
+
+
+@pytest.mark.parametrize(
+    ("host", "died_at", "said"),
+    [
+        ("172.16.8.77", "node-b", "nobody answers for 172.16.8.77 on cni0"),  # node-b's podCIDR wins
+        ("172.16.77.5", "VPC", "172.16.0.130 may not leave by the line"),  # in no podCIDR: the pod's source is kept
+    ],
+)
+def test_a_peer_with_addresses_of_pods_is_unreachable(network: Network, host: str, died_at: str, said: str) -> None:
+    found = trace(break_network(network, "peer-range-overlaps-pods"), "a1", host)
+    assert found.died_at == died_at
+    assert said in trace_text(found).splitlines()[-1]
+    (decided,) = [step for hop in found.hops for step in hop.steps if step.kind == "vpc route"]
+    others = [str(row.dst) for row in (decided.row, decided.runner_up) if isinstance(row, RouteEntry)]
+    assert "172.16.0.0/16" in others
+
+
+def test_beside_an_old_cni0_no_new_pod_starts(network: Network) -> None:  # fact-48
+    tables = break_network(network, "cni0-old-address", "node-a").tables("node-a")
+    assert [str(a.interface) for a in tables.addresses if a.dev == "cni0"] == ["172.16.0.1/25"]
+    assert tables.lan is not None
+    said = 'failed to set bridge addr: "cni0" already has an IP address different from 172.16.0.129/25'
+    assert bridge_add(tables, "node-a", "default/a3", tables.lan.netconf) == Failure("bridge", said)
 
 
 def test_without_bridge_nf_the_same_node_survives_a_forward_drop(network: Network) -> None:  # fact-43

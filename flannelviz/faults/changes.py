@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 from flannelviz.controlplane.cloud_routes import initialized
 from flannelviz.controlplane.cni import pod_masqueraded, wired
 from flannelviz.errors import FaultError
+from flannelviz.model import interface
 from flannelviz.network import Network
 from flannelviz.tables import (
     CNI0,
     ETH0,
+    Address,
     Chain,
     Eni,
+    LeasedLine,
     Link,
     Origin,
     Port,
     Route,
     RouteEntry,
     RouteTable,
+    SecurityGroup,
     Sysctl,
     Tables,
 )
@@ -113,6 +118,29 @@ def _without_route(network: Network, nodes: tuple[str, ...]) -> Network:
     return replace(network, nodes={**network.nodes, **{name: initialized(network.nodes[name]) for name in nodes}})
 
 
+def with_overlapping_peer(network: Network, _target: str) -> Network:
+    """Return `network` with a line to hosts that have addresses of the cluster CIDR.
+
+    Shape: the line takes what comes from the VPC; a pod's address is one of its own for the other end.
+    """
+    if network.plan is None:
+        raise FaultError("the cluster CIDR is not known, so neither is what overlaps it; take a network that was built")
+    entry = RouteEntry(
+        network.plan.cluster_cidr, "Attachment", "tr-attach-peer", origin=origin("peer-range-overlaps-pods")
+    )
+    line = LeasedLine(known=(), admitted=(network.plan.vpc_cidr,))
+    return network.writing_vpc(replace(network.vpc.adding(entry), leased_line=line))
+
+
+def with_foreign_security_group(network: Network, node: str) -> Network:
+    """Return `network` with this node's ENI in a security group that has no rule."""
+    foreign = SecurityGroup("sg-foreign")
+    eni = replace(eni_of(network, node), security_group=foreign.id)
+    groups = (*(group for group in network.vpc.security_groups if group.id != foreign.id), foreign)
+    vpc = replace(network.vpc, security_groups=groups, enis={**network.vpc.enis, eni.address: eni})
+    return network.writing_vpc(vpc)
+
+
 def eni_of(network: Network, node: str) -> Eni:
     """Return the primary ENI of a node.
 
@@ -194,6 +222,30 @@ def without_cni0_address(tables: Tables) -> Tables:
         addresses=tuple(a for a in tables.addresses if a.dev != CNI0),
         routes=tuple(r for r in tables.routes if r.dev != CNI0),
     )
+
+
+def with_old_cni0_address(network: Network, node: str) -> Network:
+    """Return `network` with a podCIDR of nobody's on this node's cni0, and with the kernel's route to it."""
+    tables, old = network.tables(node), _free_block(network, node)
+    if tables.link(CNI0) is None:
+        raise FaultError(f"{node} has no cni0; run a pod there first")
+    address = Address(interface(old[1], old), CNI0, origin("cni0-old-address"))
+    route = Route(old, CNI0, src=old[1], proto="kernel", scope="link", origin=origin("cni0-old-address"))
+    return network.writing(node, without_cni0_address(tables).adding(address, route))
+
+
+def _free_block(network: Network, node: str) -> IPv4Network:
+    """Return the first block of the cluster CIDR, of the size of this node's podCIDR, that no node has.
+
+    Raises: FaultError if there is none.
+    """
+    cluster, own = network.cluster_cidr, network.nodes[node].pod_cidr
+    taken = {other.pod_cidr for other in network.nodes.values()}
+    blocks = cluster.subnets(new_prefix=own.prefixlen) if cluster and own else ()
+    found = next((block for block in blocks if block not in taken), None)
+    if found is None:
+        raise FaultError(f"no podCIDR is free for the former life of {node}; take a larger cluster CIDR")
+    return found
 
 
 def masquerading_by_bridge(tables: Tables) -> Tables:

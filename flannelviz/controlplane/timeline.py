@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +16,14 @@ from typing import Any, NamedTuple, overload
 
 from flannelviz.controlplane import console, stage_cluster, stage_node, stage_pod, stage_services, stage_terway
 from flannelviz.controlplane.commands import commands
+from flannelviz.controlplane.difference import difference, rows_at
 from flannelviz.controlplane.draft import Change, Draft, Job, Phase
-from flannelviz.controlplane.host_local import host_local_files
-from flannelviz.model import VPC, ClusterPlan
-from flannelviz.network import EMPTY, Event, Network, Stage
+from flannelviz.model import ClusterPlan
+from flannelviz.network import Event, Network, Stage
 from flannelviz.packet import AnyRow
 from flannelviz.tables import Origin
+
+__all__ = ["Events", "Section", "Timeline", "build", "rows_at"]
 
 PHASES: tuple[Phase, ...] = (
     *stage_cluster.PHASES,
@@ -230,44 +231,6 @@ def _event(number: int, stage: Stage, change: Change, before: Network, after: Ne
     origin = Origin(change.component, change.action)
     artefact = change.artefact or commands(wrote, removed, origin)
     return Event(number, stage, change.component, change.action, change.places, wrote, removed, artefact)
-
-
-Placed = tuple[str, AnyRow]
-
-
-def difference(before: Network, after: Network, places: Sequence[str]) -> tuple[tuple[Placed, ...], tuple[Placed, ...]]:
-    """Return what `after` has and `before` has not at `places`, and the other way round.
-
-    Shape: pairs of place and row, in the order of the tables; host-local's files count as rows of their node.
-    """
-    wrote: list[Placed] = []
-    removed: list[Placed] = []
-    for place in places:
-        old, new = list(rows_at(before, place)), list(rows_at(after, place))
-        wrote.extend((place, row) for row in _minus(new, old))
-        removed.extend((place, row) for row in _minus(old, new))
-    return tuple(wrote), tuple(removed)
-
-
-def _minus(rows: Sequence[AnyRow], others: Sequence[AnyRow]) -> Iterator[AnyRow]:
-    left = Counter(others)
-    for row in rows:
-        if left[row]:
-            left[row] -= 1
-        else:
-            yield row
-
-
-def rows_at(network: Network, place: str) -> Iterator[AnyRow]:
-    """Return every row at `place`, none where the place does not exist yet."""
-    if place == VPC:
-        yield from network.vpc.rows()
-        return
-    exists = place in network.written or place in network.pods
-    tables = network.tables(place) if exists else EMPTY
-    yield from tables.rows()
-    if tables.lan is not None:
-        yield from host_local_files(tables.lan)
 
 
 @dataclass(frozen=True, eq=False)

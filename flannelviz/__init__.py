@@ -30,6 +30,15 @@ _MODULE_OF = {
     # control plane
     "build": "controlplane.timeline",
     "Timeline": "controlplane.timeline",
+    "AddNode": "controlplane.happenings",
+    "DeleteNode": "controlplane.happenings",
+    "AddPod": "controlplane.happenings",
+    "DeletePod": "controlplane.happenings",
+    "RestartControllerManager": "controlplane.happenings",
+    "RestartCloudControllerManager": "controlplane.happenings",
+    "PeriodicPass": "controlplane.happenings",
+    "HandMadeEntry": "controlplane.happenings",
+    "HandRemovedEntry": "controlplane.happenings",
     # data plane
     "trace": "dataplane.trace",
     "send": "dataplane.trace",

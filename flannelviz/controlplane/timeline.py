@@ -1,24 +1,30 @@
 """The programs of the control plane as a sequence of events, and the network at any moment. Control plane.
 
 `build(plan)` runs everything once in big steps, one for each node and phase. Single events are worked out only when
-somebody asks for them, from the state in which their phase began.
+somebody asks for them, from the state in which their phase began. `then` goes on from the end in the same way.
 """
 
 from __future__ import annotations
 
 import gc
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import Any, NamedTuple, overload
 
 from flannelviz.controlplane import console, stage_cluster, stage_node, stage_pod, stage_services, stage_terway
+from flannelviz.controlplane.cloud_routes import RouteController
 from flannelviz.controlplane.commands import commands
 from flannelviz.controlplane.difference import difference, rows_at
 from flannelviz.controlplane.draft import Change, Draft, Job, Phase
-from flannelviz.model import ClusterPlan
+from flannelviz.controlplane.happenings import Happening
+from flannelviz.controlplane.node_ipam import RangeAllocator
+from flannelviz.controlplane.one_node import Standing
+from flannelviz.controlplane.stage_later import make
+from flannelviz.errors import FaultError
+from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Event, Network, Stage
 from flannelviz.packet import AnyRow
 from flannelviz.tables import Origin
@@ -41,12 +47,16 @@ SMALL = 2000  # events: up to this many, every moment is kept once somebody asks
 
 
 class Section(NamedTuple):
-    """A phase that ran: its jobs, the number of the last event of each, and the state before the first."""
+    """A phase that ran: its jobs, the number of the last event of each, and the state before the first.
+
+    `later`: it came after `build`.
+    """
 
     phase: Phase
     jobs: Sequence[Job]
     ends: Sequence[int]
     before: Draft
+    later: bool = False
 
 
 def build(plan: ClusterPlan, *, strict: bool = True) -> Timeline:
@@ -57,17 +67,31 @@ def build(plan: ClusterPlan, *, strict: bool = True) -> Timeline:
     Raises: AddressPlanError if the plan breaks a rule of the console; with `strict`, also if it cannot fit.
     """
     warnings = console.check_plan(plan, strict)
-    draft, sections, number = Draft.of(plan), [], 0
+    draft, phases = Draft.of(plan), PHASES if plan.cni == "flannel" else TERWAY_PHASES
     with _no_garbage():
-        for phase in PHASES if plan.cni == "flannel" else TERWAY_PHASES:
-            jobs = phase.jobs(draft)
-            if not jobs:
-                continue
+        sections = list(_play(draft, phases, 0))
+        return _timeline(draft, sections, warnings)
+
+
+def _timeline(
+    draft: Draft, sections: Sequence[Section], warnings: tuple[str, ...], asked: tuple[NodePlan, ...] = ()
+) -> Timeline:
+    return Timeline(draft.plan, draft.network(), tuple(sections), draft.allocator, draft.routes, warnings, asked)
+
+
+def _play(draft: Draft, phases: Iterable[Phase], number: int, later: bool = False) -> Iterator[Section]:
+    """Return the sections that `phases` come to after event `number`, and change `draft` as they do.
+
+    Shape: a phase is asked for its jobs, and the next phase asked for, when the one before has run.
+    """
+    for phase in phases:
+        jobs = phase.jobs(draft)
+        if jobs:
             ends = list(accumulate((job.events for job in jobs), initial=number))[1:]
-            sections.append(Section(phase, jobs, ends, draft.copy()))
+            before = draft.copy()
             _run(phase, draft, jobs)
             number = ends[-1]
-        return Timeline(plan, draft.network(), tuple(sections), warnings)
+            yield Section(phase, jobs, ends, before, later)
 
 
 def _run(phase: Phase, draft: Draft, jobs: Sequence[Job]) -> None:
@@ -77,7 +101,7 @@ def _run(phase: Phase, draft: Draft, jobs: Sequence[Job]) -> None:
         return
     for job in jobs:
         for change in _changes(draft, job):
-            draft.apply(change)
+            make(draft, change)
 
 
 @contextmanager
@@ -104,13 +128,18 @@ def _changes(draft: Draft, job: Job) -> Iterator[Change]:
 class Timeline:
     """What happened to a cluster, event by event. `at(k)` is the network after k events, `network` the last one.
 
-    Shape: events count from 1 to len(timeline); at(0) has nothing but the plan. `warnings` are the console's.
+    Shape: events count from 1 to len(timeline); at(0) has nothing but the plan. `warnings` are the console's;
+    `allocator` and `routes` are what the two controllers remember after the last event, `asked` the nodes and pods
+    that were added after `build`.
     """
 
     plan: ClusterPlan
     network: Network
     sections: tuple[Section, ...]
+    allocator: RangeAllocator
+    routes: RouteController
     warnings: tuple[str, ...] = ()
+    asked: tuple[NodePlan, ...] = ()
     memo: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
@@ -118,6 +147,23 @@ class Timeline:
 
     def __len__(self) -> int:
         return self.sections[-1].ends[-1]
+
+    def then(self, *happenings: Happening) -> Timeline:
+        """Return a timeline that goes on where this one ends: AddNode, DeletePod and so on, one after the other.
+
+        Raises: UnknownPlaceError for a name that is not there at that moment, AddressPlanError for a new one that
+        does not fit, FaultError where this cluster has no such program, TypeError for what is no happening.
+        """
+        if self.plan.cni != "flannel":
+            raise FaultError(f"what happens later is told for flannel, not {self.plan.cni}; build with cni='flannel'")
+        draft = Standing.after(self.network, self.allocator, self.routes)
+        draft.asked.extend(self.asked)
+        sections = list(self.sections)
+        for happening in happenings:
+            if not isinstance(happening, Happening):
+                raise TypeError(f"{happening!r} does not happen to a cluster; write DeleteNode('node-b'), for instance")
+            sections.extend(_play(draft, happening.phases(draft), sections[-1].ends[-1], later=True))
+        return _timeline(draft, sections, self.warnings, tuple(draft.asked))
 
     @property
     def events(self) -> Events:
@@ -152,9 +198,9 @@ class Timeline:
         return known[k]
 
     def stage_end(self, stage: Stage) -> int:
-        """Return the number of the last event of `stage`; where it has none, that of the stage before."""
+        """Return the number of the last event of `stage` in `build`; where it has none, that of the stage before."""
         upto = STAGES[: STAGES.index(stage) + 1]
-        return max((s.ends[-1] for s in self.sections if s.phase.stage in upto), default=0)
+        return max((s.ends[-1] for s in self.sections if s.phase.stage in upto and not s.later), default=0)
 
     def find(
         self, *, component: str | None = None, place: str | None = None, stage: Stage | None = None, text: str = ""
@@ -196,7 +242,7 @@ class Timeline:
         changes = _changes(draft, section.jobs[number])
         done = k - 1 - (section.ends[number - 1] if number else start)
         for change in islice(changes, done):
-            draft.apply(change)
+            make(draft, change)
         return draft, changes
 
     def _moments(self) -> list[tuple[Network, Stage, Change]]:
@@ -213,7 +259,7 @@ class Timeline:
         draft, changes = self._before(k)
         before = draft.network() if k > 1 else Network(self.plan)
         change = next(changes)
-        draft.apply(change)
+        make(draft, change)
         return _event(k, self._section(k)[0].phase.stage, change, before, draft.network())
 
 
@@ -222,7 +268,7 @@ def _walk(sections: Sequence[Section]) -> Iterator[tuple[Network, Stage, Change]
     for section in sections:
         for job in section.jobs:
             for change in _changes(draft, job):
-                draft.apply(change)
+                make(draft, change)
                 yield draft.network(), section.phase.stage, change
 
 

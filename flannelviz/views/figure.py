@@ -10,6 +10,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from flannelviz.model import visible
+from flannelviz.views.rounds import drawn_stops
 from flannelviz.views.shapes import Box, BoxKind, Move, RowLabel, Scene, Stop, Wire
 from flannelviz.views.theme import DARK, LIGHT, shorten
 
@@ -73,10 +74,11 @@ class _Pen:
             self.wire(wire)
         for row in self.scene.rows:
             self.row(row)
-        for stop in self.reached:
+        told = [stop for stop in drawn_stops(self.scene.path, self.hop) if stop in self.reached]
+        for stop in told:
             for move in stop.moves:
                 self.move(move, stop)
-        for stop in self.reached:
+        for stop in told:
             self.badge(stop)
 
     def text(self, x: float, y: float, words: str, *, role: str = "ink", mono: bool = False, **more: Any) -> None:

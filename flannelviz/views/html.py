@@ -13,15 +13,15 @@ from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Trace
 from flannelviz.tables import Tables, VpcTables
 from flannelviz.views import sheets
+from flannelviz.views.rounds import gap_in, shown_with
 from flannelviz.views.rowtext import row_text
 from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.sheets import Sheet
 from flannelviz.views.svg import data_uri, svg
-from flannelviz.views.text import ends, place_name
+from flannelviz.views.text import place_name
 
 MOST_ROWS = 60
 SHORT = 24  # characters
-MORE_HOPS = "<p>… {} more hops …</p>"
 MONO_COLUMNS = {
     *("dst", "via", "dev", "src", "lladdr", "rule", "interface", "mac", "address", "podCIDR", "ip", "veth", "source"),
     *("decided by", "runner-up", "change", "command", "wrote", "removed", "artefact", "next hop", "eip", "row"),
@@ -79,10 +79,15 @@ def trace_html(trace: Trace, network: Network | None = None) -> str:
     if network is not None:
         drawn = scene(network, trace=trace)
         picture = picture_html(svg(drawn), drawn.says)
-    hops = [_numbered(trace, number, hop) for number, hop in enumerate(trace.hops, 1)]
-    split = len(trace.request)
-    told = [*ends(hops[:split], MORE_HOPS), *ends(hops[split:], MORE_HOPS)]
-    return f"{picture}<p><b>{text(journey_says(trace))}</b></p>{''.join(told)}"
+    told = "".join((*_way(trace, trace.request, 1), *_way(trace, trace.reply, len(trace.request) + 1)))
+    return f"{picture}<p><b>{text(journey_says(trace))}</b></p>{told}"
+
+
+def _way(trace: Trace, hops: tuple[Hop, ...], first: int) -> list[str]:
+    """Return the hops of one direction, of a loop only its first and last rounds."""
+    gap = gap_in([hop.place for hop in hops])
+    told = [_numbered(trace, number, hop) for number, hop in enumerate(hops, first)]
+    return shown_with(told, gap, f"<p>{gap.says(hops)}</p>" if gap else "")
 
 
 def _numbered(trace: Trace, number: int, hop: Hop) -> str:

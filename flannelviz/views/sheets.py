@@ -17,6 +17,7 @@ from flannelviz.views.rowtext import row_text, step_text
 from flannelviz.views.ruletext import rule_text
 from flannelviz.views.tooltext import next_hop_name
 
+WORDS = {"src": "source", "dst": "destination", "src_mac": "source MAC", "dst_mac": "destination MAC"}
 AUTHOR = ("component", "event", "because")
 Row = tuple[object, ...]
 T = TypeVar("T")
@@ -206,12 +207,12 @@ def step_cells(step: Step) -> tuple[str, str, str, str]:
 
 def change_text(step: Step) -> str:
     """Return what a lookup changed in the headers, such as "ttl 64 → 63"."""
-    return ", ".join(f"{name} {_held(before)} → {_held(after)}" for name, before, after in step.changes)
+    return ", ".join(f"{WORDS.get(name, name)} {_held(old)} → {_held(new)}" for name, old, new in step.changes)
 
 
 def _held(value: str) -> str:
-    """Return what a header field holds; a field that nobody has filled in yet is a dash."""
-    return "-" if value in ("", "None") else value
+    """Return what a header field holds, or that nobody has filled it in yet."""
+    return "not set" if value in ("", "None") else value
 
 
 def hop_steps(hop: Hop) -> Sheet:

@@ -13,9 +13,9 @@ from math import atan2, degrees, hypot
 from xml.sax.saxutils import escape, quoteattr
 
 from flannelviz.model import visible
+from flannelviz.views.rounds import drawn_stops
 from flannelviz.views.shapes import Box, Lane, Move, Point, RowLabel, Scene, Stop, Wire
 from flannelviz.views.style import STYLE
-from flannelviz.views.text import ends
 from flannelviz.views.theme import NORMAL, SMALL, mono_width, shorten
 
 BADGE_R = 9.5
@@ -56,8 +56,22 @@ def description(scene: Scene, hop: int | None = None) -> str:
     places = [
         f"{box.label} {box.sublabel}".strip() for box in scene.boxes if box.kind in ("node", "ecs", "pod", "fold")
     ]
-    way = ends([stop.says for stop in scene.path if hop is None or stop.number <= hop], "{} more hops")
-    return visible(". ".join([scene.says, "Places: " + ", ".join(places), *way]) + ".")
+    return visible(". ".join([scene.says, "Places: " + ", ".join(places), *_way(scene, hop)]) + ".")
+
+
+def _way(scene: Scene, hop: int | None) -> Iterator[str]:
+    """Return the stops up to `hop` as sentences, and how many are left out of a loop."""
+    told, skipped = {stop.number for stop in drawn_stops(scene.path, hop)}, 0
+    for stop in (stop for stop in scene.path if hop is None or stop.number <= hop):
+        if stop.number not in told:
+            skipped += 1
+            continue
+        if skipped:
+            yield f"{skipped} more hops"
+        yield stop.says
+        skipped = 0
+    if skipped:
+        yield f"{skipped} more hops"
 
 
 class _Lights:
@@ -98,8 +112,9 @@ def _body(scene: Scene, lights: _Lights, prefix: str) -> Iterator[str]:
     yield from _group("boxes", (_box(box, lights, prefix) for box in scene.boxes))
     yield from _group("wires", (_wire(wire, lights, prefix) for wire in scene.wires))
     yield from _group("rows", (_row(row, lights, prefix) for row in scene.rows))
-    yield from _group("moves", (_move(move, stop, lights) for stop in scene.path for move in stop.moves))
-    yield from _group("badges", (_badge(stop, lights) for stop in scene.path if stop.boxes))
+    stops = drawn_stops(scene.path, lights.hop)
+    yield from _group("moves", (_move(move, stop, lights) for stop in stops for move in stop.moves))
+    yield from _group("badges", (_badge(stop, lights) for stop in stops if stop.boxes))
     yield from _group("signs", _signs(scene))
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from flannelviz.model import INTERNET, VPC, visible
 from flannelviz.packet import Disposition, Hop, Trace
 from flannelviz.tables import FdbEntry, Link, Route, RouteEntry
+from flannelviz.views.rounds import gap_in, shown_with
 from flannelviz.views.rowtext import EVERYWHERE, decider, route_text, row_text, step_text
 from flannelviz.views.ruletext import iptables_s, iptables_save, rule_text
 from flannelviz.views.tooltext import (
@@ -22,8 +21,6 @@ from flannelviz.views.tooltext import (
     table_texts,
 )
 
-MOST_HOPS, FIRST_HOPS, LAST_HOPS = 14, 7, 2
-
 
 def short_place(place: str) -> str:
     """Return a place as one says it: a pod of the default namespace by its bare name."""
@@ -33,21 +30,19 @@ def short_place(place: str) -> str:
 def trace_text(trace: Trace) -> str:
     """Return a journey, one line a hop: the place, what became of the packet, and the row that decided.
 
-    Shape: the hops there; then, after the word "back", those of the reply; of a loop its two ends.
+    Shape: the hops there; then, after the word "back", those of the reply; of a loop its first and last rounds.
     """
     if not trace.hops:
         return f"{short_place(trace.source)} sends nothing to {short_place(trace.destination)}"
     lines = columns([_hop_cells(hop) for hop in trace.hops], gap="  ").split("\n")
     there, back = lines[: len(trace.request)], lines[len(trace.request) :]
-    more = "… {} more hops …"
-    return "\n".join([*ends(there, more), *(["back", *ends(back, more)] if back else [])])
+    told = _shortened(there, trace.request)
+    return "\n".join([*told, *(["back", *_shortened(back, trace.reply)] if back else [])])
 
 
-def ends(items: Sequence[str], more: str) -> list[str]:
-    """Return the items, or of a long list its first and last ones with a count between: a loop has 128 hops."""
-    if len(items) <= MOST_HOPS:
-        return list(items)
-    return [*items[:FIRST_HOPS], more.format(len(items) - FIRST_HOPS - LAST_HOPS), *items[-LAST_HOPS:]]
+def _shortened(lines: list[str], hops: tuple[Hop, ...]) -> list[str]:
+    gap = gap_in([hop.place for hop in hops])
+    return shown_with(lines, gap, gap.says(hops) if gap else "")
 
 
 def _hop_cells(hop: Hop) -> tuple[str, str, str]:
@@ -115,7 +110,6 @@ __all__ = [
     "bridge_fdb",
     "bridge_link",
     "describe_route_entry_list",
-    "ends",
     "hop_says",
     "ip_addr",
     "ip_neigh",

@@ -16,6 +16,7 @@ from flannelviz.topologies import article, article_timeline
 from flannelviz.views import text
 from flannelviz.views.display import describe
 from flannelviz.views.html import event_html, trace_html
+from flannelviz.views.rounds import gap_in
 from flannelviz.views.scene import Scene, scene
 from flannelviz.views.svg import svg
 
@@ -80,16 +81,31 @@ def test_every_fault_can_be_drawn_and_told(name: str):
 def test_a_loop_is_told_by_its_two_ends():
     found = trace(break_network(article(), "cni0-missing", "node-b"), "a1", "b1")
     lines = text.trace_text(found).splitlines()
-    assert len(found.hops) == 128 and len(lines) == 10
-    assert lines[7] == "… 119 more hops …" and lines[-1].startswith("node-b  loop, ended by TTL")
-    assert trace_html(found).count("<table>") == 9
+    assert len(found.hops) == 128 and len(lines) == 13
+    assert lines[8] == "… 116 more hops, TTL 60 to 3 …" and lines[-1].startswith("node-b  loop, ended by TTL")
+    assert trace_html(found).count("<table>") == 12
+    assert len(svg(scene(article(), trace=found))) < len(svg(scene(article()))) + 15_000
+
+
+@pytest.mark.parametrize(
+    ("places", "gap"),
+    [
+        ("abc" * 4, None),
+        ("xy" + "ab" * 10, (2 + 6, 22 - 4)),
+        ("x" + "abc" * 9, (1 + 9, 28 - 6)),
+        ("ab" * 7 + "a", (6, 11)),
+        ("abcdefghijklmnop", (7, 14)),
+    ],
+)
+def test_a_long_way_keeps_whole_rounds(places: str, gap: tuple[int, int] | None):
+    assert gap_in(places) == gap
 
 
 def test_a_switched_packet_is_told_as_bridge_fdb_tells_it():
     found = trace(article(), "a1", "a2")
     line = "node-a  forwarded  0a:58:ac:10:00:83 dev veth7267ddb4 master cni0"
     assert text.trace_text(found).splitlines()[1] == line
-    assert "src - → 172.16.0.130" in trace_html(found)
+    assert "source not set → 172.16.0.130" in trace_html(found)
 
 
 def test_every_event_can_be_told():

@@ -12,6 +12,7 @@ from flannelviz.model import visible
 from flannelviz.network import Event
 from flannelviz.packet import AnyRow, Disposition, Hop, Packet, Step, Trace
 from flannelviz.tables import File
+from flannelviz.views.rounds import hidden
 from flannelviz.views.rowtext import row_text
 from flannelviz.views.sheets import change_text
 from flannelviz.views.text import hop_says, short_place
@@ -109,7 +110,8 @@ def _packets(hop: Hop) -> str:
 def packet_text(packet: Packet) -> str:
     """Return a packet's header in one line."""
     port = f" port {packet.dport}" if packet.proto != "icmp" else ""
-    return f"{packet.proto} {packet.src or '?'} > {packet.dst}{port}, ttl {packet.ttl}, {packet.size} bytes"
+    source = packet.src or "source not set"
+    return f"{packet.proto}, {source} → {packet.dst}{port}, ttl {packet.ttl}, {packet.size} bytes"
 
 
 def _step_cells(step: Step) -> Sequence[str]:
@@ -121,17 +123,42 @@ def _step_cells(step: Step) -> Sequence[str]:
 
 
 def trace_table(trace: Trace, current: int | None = None) -> str:
-    """Return a journey as a table, one line for each hop."""
-    rows = (_hop_cells(trace, number) for number in range(1, len(trace.hops) + 1))
+    """Return a journey as a table, one line for each hop, of a loop only its first and last rounds."""
+    lines = list(hop_numbers(trace, current))
+    rows = (_hop_cells(trace, line) if isinstance(line, int) else (line, *[""] * 5) for line in lines)
     head = ("hop", "way", "place", "fate", "row that decided", "packet as it left")
-    return table_html("The journey, hop by hop", head, rows, None if current is None else current - 1)
+    return table_html("The journey, hop by hop", head, rows, lines.index(current) if current else None)
+
+
+def hop_numbers(trace: Trace, *wanted: int | None) -> Iterator[int | str]:
+    """Return the numbers of the hops to list, the `wanted` ones among them, and words for those left out between."""
+    left_out = hidden((hop.place for hop in trace.request), (hop.place for hop in trace.reply)).difference(wanted)
+    skipped: list[int] = []
+    for number in range(1, len(trace.hops) + 1):
+        if number in left_out:
+            skipped.append(number)
+            continue
+        if skipped:
+            yield _skipped_says(trace, skipped)
+            skipped = []
+        yield number
+
+
+def _skipped_says(trace: Trace, numbers: Sequence[int]) -> str:
+    first, last = trace.hops[numbers[0] - 1].received.ttl, trace.hops[numbers[-1] - 1].received.ttl
+    return f"… {len(numbers)} more hops, TTL {first} to {last}"
 
 
 def _hop_cells(trace: Trace, number: int) -> Sequence[object]:
     hop = trace.hops[number - 1]
     way = "there" if number <= len(trace.request) else "back"
-    row = _as_code(row_text(hop.because))
-    return number, way, short_place(hop.place), hop.disposition.value, row, packet_text(hop.sent)
+    return number, way, short_place(hop.place), hop.disposition.value, because_text(hop), packet_text(hop.sent)
+
+
+def because_text(hop: Hop) -> str:
+    """Return the row that decided a hop; where no row did, what the lookup found."""
+    row, step = row_text(hop.because), hop.deciding_step
+    return _as_code(row) or (step.says if step else "")
 
 
 def result_html(trace: Trace, says: str) -> str:

@@ -1,11 +1,14 @@
 """Faults: the same journey before and after, and the first hop at which they part."""
 
+from itertools import pairwise
+
 import pytest
 
 from flannelviz import lab
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import FaultError, UnknownPlaceError
 from flannelviz.faults import FAULTS, break_network
+from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.network import Network
 from flannelviz.topologies import article
 from flannelviz.views.widgets.faults import first_difference
@@ -27,8 +30,8 @@ def test_both_journeys_are_shown(faults):
 def test_the_first_difference_is_marked_in_words(faults):
     faults.target.value = "node-b"
     assert "the first difference is hop 3, at VPC: ▶ below" in faults.card.value
-    assert faults.columns.value.count(">▶\u00a03</td>") == 2
-    assert faults.columns.value.count('aria-current="true"') == 2
+    assert faults.columns.value.count(">▶\u00a03</td>") == 1
+    assert faults.columns.value.count('aria-current="true"') == 1 and faults.columns.value.count("<table>") == 1
 
 
 def test_the_card_tells_cause_change_symptom_and_command(faults):
@@ -56,7 +59,7 @@ def test_a_page_without_a_kernel_shows_where_the_packet_is_lost(faults):
 def test_the_fault_can_be_switched_off(faults):
     faults.target.value = "node-b"
     faults.broken.value = False
-    assert faults.after.ok and "both columns show the healthy network" in faults.card.value
+    assert faults.after.ok and "both columns show the network as it was" in faults.card.value
     assert faults.broken.description == "fault is off"
     faults.broken.value = True
     assert not faults.after.ok
@@ -72,7 +75,45 @@ def test_every_fault_can_be_chosen(faults, fault):
 
 def test_a_fault_that_does_not_touch_the_journey_says_so(faults):
     faults.fault.value = "nat-gateway-missing"
-    assert "the same at every hop" in faults.card.value
+    assert "this fault does not touch this journey: the same at every hop" in faults.card.value
+    assert faults.says.endswith("request and reply arrive; this fault does not touch this journey")
+
+
+def test_faults_are_told_in_plain_words_by_kind_of_place(faults):
+    labels = [label for label, _ in faults.fault.options]
+    assert "node: the node no longer forwards between its devices (ip-forward-off)" in labels
+    kinds = [label.split(":")[0] for label in labels]
+    assert [kind for i, kind in enumerate(kinds) if kind not in kinds[:i]] == list(dict.fromkeys(kinds))
+    assert sum(one != other for one, other in pairwise(kinds)) == len(set(kinds)) - 1
+
+
+def test_a_hop_without_a_row_says_what_was_found():
+    widget = lab.faults(article(), "a1", "Internet", fault="vpc-route-missing", target="node-b")
+    assert "a public host takes it" in widget.columns.value
+    assert "belongs to the VPC" in widget.columns.value and "<code></code>" not in widget.columns.value
+
+
+def test_a_loop_is_listed_by_its_rounds():
+    widget = lab.faults(article(), "a1", "b1", fault="cni0-missing", target="node-b")
+    assert "more hops, TTL" in widget.columns.value and widget.columns.value.count("<tr") < 20
+    assert len(widget.as_html()) < 80_000
+
+
+def imported() -> Network:
+    return read_kubectl(lab.example_dump()).network
+
+
+def test_a_network_that_can_have_no_fault_says_so():
+    widget = lab.faults(imported())
+    assert "no fault can be put into this network" in widget.fault_field.message.value
+    assert not widget.broken.value and widget.says.startswith("no fault: ")
+    widget.broken.value = True
+    assert 'role="alert"' in widget.fault_field.message.value
+
+
+def test_an_unknown_fault_is_refused():
+    with pytest.raises(FaultError, match="no fault called 'gremlins'; there are vpc-route-missing"):
+        lab.faults(article(), fault="gremlins")
 
 
 def test_the_targets_follow_the_fault(faults):

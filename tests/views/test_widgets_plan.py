@@ -50,14 +50,44 @@ def test_a_change_is_built_at_once(plan):
 def test_a_bad_range_stands_beside_its_field(plan, name, value, says):
     before = shown(plan)
     plan.control(name).value = value
-    assert list(messages(plan)) == [name]
+    assert alerts(plan) == [name]
     assert says in messages(plan)[name]
     assert shown(plan) == before
 
 
-def test_the_blame_falls_on_the_range_named_not_on_the_last_one_changed(plan):
+def alerts(plan) -> list[str]:
+    return [name for name, said in messages(plan).items() if 'role="alert"' in said]
+
+
+def test_every_clash_of_the_changed_range_is_named_beside_it_and_pointed_at(plan):
     plan.control("VPC CIDR").value = "172.16.0.0/12"
-    assert list(messages(plan)) == ["vSwitch"]
+    assert alerts(plan) == ["VPC CIDR"]
+    said = messages(plan)["VPC CIDR"]
+    first, second = "overlaps the pod CIDR 172.16.0.0/16", "does not hold the vSwitch 192.168.0.0/24"
+    assert said.index(first) < said.index(second) and "overlaps the service CIDR 172.19.0.0/20" in said
+    for other in ("vSwitch", "cluster CIDR", "service CIDR"):
+        assert "does not go with the VPC CIDR: see there" in messages(plan)[other]
+
+
+def test_an_untouched_range_is_not_blamed(plan):
+    plan.control("service CIDR").value = "172.16.0.0/12"
+    assert alerts(plan) == ["service CIDR"]
+    assert "see there" in messages(plan)["cluster CIDR"]
+    plan.control("number of nodes").value = 4
+    assert alerts(plan) == ["service CIDR"], "the number has nothing to do with it"
+
+
+def test_a_number_that_was_cut_is_said(plan):
+    plan.control("pods per node").value = 300
+    assert "pods per node 300: at most 253 fit a /24; set to 253" in messages(plan)["pods per node"]
+    assert plan.control("pods per node").value == 253
+    plan.control("number of nodes").value = -1
+    assert "nodes -1: at least 1; set to 1" in messages(plan)["number of nodes"]
+
+
+def test_labels_use_one_word_and_fit(plan):
+    assert plan.control("cluster CIDR").description == "pod CIDR (cluster CIDR)"
+    assert plan.control("node mask").options[1] == ("/25 (128)", 25)
 
 
 def test_two_bad_ranges_have_two_messages(plan):

@@ -8,9 +8,11 @@ import pytest
 from flannelviz import lab
 from flannelviz.controlplane.timeline import build
 from flannelviz.errors import UnknownPlaceError
+from flannelviz.faults import break_network
 from flannelviz.model import Pod
 from flannelviz.network import Network
 from flannelviz.topologies import article, article_timeline, plan
+from flannelviz.views.widgets.steps import is_off
 
 BOX = re.compile(r'id="([^"]+)"[^>]*>.*?<rect (x="[^"]+" y="[^"]+" width="[^"]+")')
 EVIL = '<img src=x onerror="alert(1)">'
@@ -100,10 +102,11 @@ def test_an_unknown_stage_is_refused():
 def test_the_buttons_end_where_the_events_end():
     stepper = lab.events(article_timeline(), "initial")
     steps = stepper.steps
-    assert steps.back.disabled and not steps.on.disabled
-    for _ in range(5):
+    assert is_off(steps.back) and not is_off(steps.on)
+    for _ in range(7):
         steps.on.click()
-    assert stepper.slider.value == 6 and steps.on.disabled and not steps.back.disabled
+    assert stepper.slider.value == 6 and is_off(steps.on) and not is_off(steps.back)
+    assert steps.on.tooltip == "this is the last event" and not steps.on.disabled, "the focus stays where it is"
     steps.back.click()
     assert stepper.slider.value == 5
 
@@ -177,7 +180,7 @@ def test_the_address_may_be_given_from_the_start():
     assert lab.journey(article(), "a1", "8.8.8.8").address.value == "8.8.8.8"
 
 
-@pytest.mark.parametrize("typed", ["172.16.8", "node-z", "224.0.0.1", EVIL, "::1", "172.16.8.0/25"])
+@pytest.mark.parametrize("typed", ["172.16.8", "node-z", "224.0.0.1", EVIL, "fe80::1", "172.16.8.1/25", "172.16.8.300"])
 def test_a_bad_address_stands_beside_its_field(journey, typed):
     journey.slider.value = 3
     before = screens(journey), journey.journey, journey.says
@@ -210,7 +213,59 @@ def test_the_packet_decides_too(journey):
     assert "lost at node-a, TTL exceeded" in journey.says
     journey.ttl.value = 64
     journey.proto.value = "tcp"
-    assert "tcp ? &gt; 172.16.8.2 port 80" in journey.line.value
+    assert "tcp, source not set → 172.16.8.2 port 80" in journey.line.value
+
+
+def test_a_number_that_does_not_fit_is_set_and_said(journey):
+    journey.ttl.value = 1e3
+    assert "ttl 1,000: at most 255 fits the header&#x27;s eight bits; set to 255" in journey.packet_field.message.value
+    assert journey.ttl.value == 255 and journey.ttl.number == 255
+    journey.size.value = 84.5
+    assert "size, bytes 84.5: only whole numbers; set to 84" in journey.packet_field.message.value
+    journey.size.value = 85
+    assert journey.packet_field.message.value == ""
+
+
+def test_the_lookups_of_a_hop_stand_below_the_buttons(journey):
+    walk = next(child for child in journey.children if "fv-beside" in child._dom_classes)
+    assert walk.children[0].children == (journey.steps, journey.line, journey.card)
+    assert walk.children[1].children == (journey.screen,)
+
+
+def test_a_hop_without_a_row_says_what_it_did(journey):
+    journey.destination.value = "Internet"
+    assert "belongs to the VPC" in journey.table.value and "<code></code>" not in journey.table.value
+
+
+def test_a_loop_is_shown_by_its_first_and_last_rounds():
+    looping = lab.journey(break_network(article(), "vpc-route-wrong-ecs", "node-b"), "a1", "b1")
+    assert looping.slider.max == 128 and "117 more hops, TTL 61 to 3" in looping.table.value
+    assert len(looping.as_html()) < 70_000 and len(looping.screen.value) < 40_000
+    looping.slider.value = 60
+    assert 'aria-current="true"><td class="fv-short">60</td>' in looping.table.value
+    assert looping.table.value.count(" more hops, TTL ") == 2
+    assert 'class="fv-badge" data-hop="60"' in looping.screen.value
+
+
+def test_emptying_the_address_goes_back_to_the_list(journey):
+    journey.address.value = "8.8.8.8"
+    journey.address.value = ""
+    assert journey.destination.value == "default/b1" and journey.says.startswith("a1 to b1")
+    assert journey.address_field.message.value == ""
+
+
+def test_a_journey_starts_and_ends_where_there_are_addresses():
+    pending = {f"default/{name}": Pod("default", name, "node-a") for name in ("p1", "p2")}
+    network = replace(article(), pods={**article().pods, **pending})
+    widget = lab.journey(network)
+    assert widget.says == "a1 to b1: request and reply arrive"
+    assert "p1, p2 have no address yet, so this starts with b1" in widget.destination_field.message.value
+    assert lab.journey(article()).destination_field.message.value == ""
+
+
+def test_without_any_address_one_can_still_try_the_internet():
+    network = Network(pods={"default/p1": Pod("default", "p1")})
+    assert lab.journey(network).destination.value == "Internet"
 
 
 def test_an_unknown_end_is_refused_at_once():

@@ -15,8 +15,10 @@ from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.svg import svg
 from flannelviz.views.text import short_place
 from flannelviz.views.widgets.cards import hop_card, hop_line, result_html, trace_table
-from flannelviz.views.widgets.panel import Field, Panel, Still, controls, guarded, picture_html, quietly
-from flannelviz.views.widgets.steps import Steps, dropdown, number_box, text_box
+from flannelviz.views.widgets.ends import first_receiver, first_sender, places_of, without_address
+from flannelviz.views.widgets.fields import NumberBox, dropdown, text_box
+from flannelviz.views.widgets.panel import Field, Panel, Still, beside, controls, guarded, picture_html, quietly
+from flannelviz.views.widgets.steps import Steps
 
 PORTS = {"icmp": 0, "tcp": 80, "udp": 53}  # what is asked for: an echo, a web page, a name
 TYPED = ""  # the choice that stands for whatever is typed beside the list
@@ -38,17 +40,19 @@ class TraceExplorer(Panel):
         self.steps = Steps("hop", self._on_hop)
         self.slider = self.steps.slider
         self.result, self.line, self.screen, self.card, self.table = (widgets.HTML() for _ in range(5))
-        ends = controls(self.source_field, self.destination_field, self.address_field)
-        super().__init__([ends, self.packet, self.result, self.steps, self.line, self.screen, self.card, self.table])
+        ends = controls(self.source_field, self.destination_field, self.address_field, self.packet)
+        walk = beside([self.steps, self.line, self.card], [self.screen])
+        super().__init__([ends, self.result, walk, self.table])
         self._travel(self._to)
+        self.destination_field.message.note(self._skipped)
 
     def _make_ends(self, source: str, destination: str) -> None:
-        places = [*self.network.pods, *self.network.ecs_places()]
-        if not places:
-            raise UnknownPlaceError("this network has no pod and no node, so nobody can send; build it further first")
-        start = self.network.place(source) if source else places[0]
-        self._to = _end(self.network, destination or places[-1])
+        places = places_of(self.network, "nobody can send")
+        start = self.network.place(source) if source else first_sender(self.network, places)
+        self._to = _end(self.network, destination or first_receiver(self.network, places, start))
+        self._skipped = "" if destination else without_address(self.network, places, self._to)
         end = self._to if self._to in places else TYPED
+        self._listed = INTERNET if self._to == INTERNET else end or first_receiver(self.network, places, start)
         self.source = dropdown("from", _options(places, start), value=start)
         further = [*_options(places, end), (INTERNET, INTERNET), ("the address typed", TYPED)]
         self.destination = dropdown("to", further, value=INTERNET if self._to == INTERNET else end)
@@ -61,8 +65,8 @@ class TraceExplorer(Panel):
 
     def _make_packet(self) -> None:
         self.proto = dropdown("protocol", [("icmp (ping)", "icmp"), ("tcp, port 80", "tcp"), ("udp, port 53", "udp")])
-        self.ttl = number_box("ttl", 64, 1, 255)
-        self.size = number_box("size, bytes", PING_SIZE, 28, 65535)
+        self.ttl = NumberBox("ttl", 64, 1, 255, "fits the header's eight bits")
+        self.size = NumberBox("size, bytes", PING_SIZE, 28, 65535, "fits one IPv4 packet")
         self.packet_field = Field(controls(self.proto, self.ttl, self.size))
         for control in (self.proto, self.ttl, self.size):
             control.observe(self._on_packet, names="value")
@@ -95,10 +99,14 @@ class TraceExplorer(Panel):
         self._renew(self.destination_field if chosen else self.address_field, chosen)
 
     def _on_address(self, _change: object) -> None:
-        self._renew(self.address_field, self.address.value.strip())
+        self._renew(self.address_field, self.address.value.strip() or self._listed)
 
+    @guarded
     def _on_packet(self, _change: object) -> None:
+        settled = " ".join(filter(None, (box.settle(self._on_packet) for box in (self.ttl, self.size))))
         self._renew(self.packet_field, self._to)
+        if settled:
+            self.packet_field.message.note(settled)
 
     @guarded
     def _on_hop(self, _change: object) -> None:
@@ -112,6 +120,8 @@ class TraceExplorer(Panel):
         """Show the journey to `destination`; if there is none, nothing changes."""
         self.journey = self._traced(destination)
         self._to = destination
+        if any(value == destination for _, value in self.destination.options):
+            self._listed = destination
         self._agree()
         self.steps.span(1, len(self.journey.hops), 1)
         self.result.value = result_html(self.journey, self.says)
@@ -121,7 +131,7 @@ class TraceExplorer(Panel):
         if not destination:
             raise UnknownPlaceError("type an address such as 172.16.8.2, or the name of a pod or node")
         proto = self.proto.value
-        options = {"proto": proto, "dport": PORTS[proto], "ttl": self.ttl.value, "size": self.size.value}
+        options = {"proto": proto, "dport": PORTS[proto], "ttl": self.ttl.number, "size": self.size.number}
         return self._trace(self.network, self.source.value, destination, **options)
 
     def _agree(self) -> None:

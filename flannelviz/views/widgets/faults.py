@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
 
-from flannelviz.errors import FaultError, UnknownPlaceError
+from flannelviz.errors import FaultError
 from flannelviz.model import INTERNET
 from flannelviz.network import Network
-from flannelviz.packet import Hop, Trace
-from flannelviz.views.rowtext import row_text
+from flannelviz.packet import Disposition, Trace
 from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.svg import svg
 from flannelviz.views.text import short_place
 from flannelviz.views.theme import shorten
-from flannelviz.views.widgets.cards import hop_line, result_html
-from flannelviz.views.widgets.panel import Field, Panel, Still, controls, guarded, picture_html, quietly, table_html
-from flannelviz.views.widgets.steps import Steps, dropdown
+from flannelviz.views.widgets.cards import because_text, hop_line, hop_numbers, result_html
+from flannelviz.views.widgets.ends import first_receiver, first_sender, places_of, without_address
+from flannelviz.views.widgets.fields import dropdown
+from flannelviz.views.widgets.panel import (
+    Field,
+    Panel,
+    Still,
+    beside,
+    controls,
+    guarded,
+    picture_html,
+    plain,
+    quietly,
+    table_html,
+)
+from flannelviz.views.widgets.steps import Steps
 
 MARK = "\N{BLACK RIGHT-POINTING TRIANGLE}"  # of the row in which two journeys part
+LINE = "\n"
 MOST_NAMES = 80  # columns that the possible targets take in a message
+MOST_TRIED = 5  # targets of a fault that are tried to find one that applies
+NONE_APPLIES = (
+    "no fault can be put into this network: what faults change (routes, rules, VPC entries) is not in its input; "
+    "`article()` has all of it"
+)
 
 
 class FaultExplorer(Panel):
@@ -55,24 +73,47 @@ class FaultExplorer(Panel):
         self.slider = self.steps.slider
         self.result, self.card, self.columns, self.line, self.screen = (widgets.HTML() for _ in range(5))
         fields = controls(self.fault_field, self.target_field, self.source_field, self.destination_field)
-        told = (self.result, self.card, self.columns)
-        super().__init__([fields, controls(self.broken), *told, self.steps, self.line, self.screen])
+        walk = beside([self.result, self.card, self.columns], [self.steps, self.line, self.screen])
+        super().__init__([fields, controls(self.broken), walk])
         self._redraw()
+        self.fault_field.message.note(self._chosen_says)
+        self.destination_field.message.note(self._skipped)
 
     def _make_controls(self, source: str, destination: str, fault: str) -> None:
-        places = [*self.network.pods, *self.network.ecs_places()]
-        if not places:
-            raise UnknownPlaceError("this network has no pod and no node, so nothing travels; build it further first")
+        places = places_of(self.network, "nothing travels")
         names = [(short_place(place), place) for place in places]
-        start, end = self.network.place(source or places[0]), self.network.place(destination or places[-1])
-        self.fault = dropdown("fault", list(self.faults), value=fault or next(iter(self.faults)))
+        start = self.network.place(source) if source else first_sender(self.network, places)
+        end = self.network.place(destination or first_receiver(self.network, places, start))
+        self._skipped = "" if destination else without_address(self.network, places, end)
+        chosen = self._called(fault) if fault else self._first_that_applies()
+        self._chosen_says = "" if chosen else NONE_APPLIES
+        first = chosen or next(iter(self.faults.values()))
+        self.fault = dropdown("fault", _fault_options(self.faults.values()), value=first.name, width="32em")
         self.target = dropdown("where", [])
         self.source = dropdown("from", names, value=start)
         self.destination = dropdown("to", [*names, (INTERNET, INTERNET)], value=end)
-        self.broken = widgets.ToggleButton(True, description="fault is on", tooltip="switch the fault on and off")
-        self.fault_field, self.target_field = Field(self.fault), Field(self.target)
+        self.broken = widgets.ToggleButton(chosen is not None, tooltip="switch the fault on and off")
+        self.fault_field, self.target_field = Field(self.fault, wide=True), Field(self.target)
         self.source_field, self.destination_field = Field(self.source), Field(self.destination)
         self._offer_targets()
+
+    def _called(self, name: str) -> Any:
+        if name not in self.faults:
+            raise FaultError(f"there is no fault called {name!r}; there are {', '.join(self.faults)}")
+        return self.faults[name]
+
+    def _first_that_applies(self) -> Any:
+        """Return the first fault that this network can have at one of its first targets, or None."""
+        return next((fault for fault in self.faults.values() if self._applies(fault)), None)
+
+    def _applies(self, fault: Any) -> bool:
+        for target in tuple(self._targets(self.network, fault))[:MOST_TRIED]:
+            try:
+                self._break(self.network, fault, target)
+            except FaultError:
+                continue
+            return True
+        return False
 
     def _aim(self, target: str) -> None:
         """Put the fault where the caller wants it. Raises: FaultError if it cannot be there."""
@@ -109,7 +150,9 @@ class FaultExplorer(Panel):
         """Return the fault and what becomes of the journey."""
         if not self.broken.value:
             return f"no fault: {self._outcome(self.after)}"
-        return f"{self.fault.value} at {short_place(self.target.value or '')}: {self._outcome(self.after)}"
+        untouched = first_difference(self.before, self.after) is None
+        rest = "; this fault does not touch this journey" if untouched else ""
+        return f"{self.fault.value} at {short_place(self.target.value or '')}: {self._outcome(self.after)}{rest}"
 
     @property
     def picture(self) -> str:
@@ -118,8 +161,12 @@ class FaultExplorer(Panel):
 
     @property
     def twin(self) -> str:
-        """Return both journeys as tables."""
-        return f'<div class="fv-columns">{self._column("before", self.before)}{self._column("after", self.after)}</div>'
+        """Return both journeys as one table, so that hop stands beside hop."""
+        number = first_difference(self.before, self.after)
+        lines = _lines(self.before, self.after, number)
+        rows = (_pair(self.before, self.after, line, line == number) for line in lines)
+        head = ("hop", f"before: {self._outcome(self.before)}", f"after: {self._outcome(self.after)}")
+        return table_html("The journey before and after", head, rows, lines.index(number) if number else None)
 
     def still(self) -> Still:
         """Return the whole way through the network as it is now, and both journeys as tables."""
@@ -166,26 +213,42 @@ class FaultExplorer(Panel):
 
     def _compared(self) -> str:
         if not self.broken.value:
-            return "the fault is off: both columns show the healthy network"
+            return "the fault is off: both columns show the network as it was"
         number = first_difference(self.before, self.after)
         if number is None:
-            return "the same at every hop: this fault does not touch it; try another journey, or another target"
+            return "this fault does not touch this journey: the same at every hop; try other ends, or another target"
         hop = self.after.hops[number - 1] if number <= len(self.after.hops) else self.before.hops[number - 1]
         return f"the first difference is hop {number}, at {short_place(hop.place)}: {MARK} below"
 
-    def _column(self, name: str, trace: Trace) -> str:
-        number = first_difference(self.before, self.after)
-        rows = (_cells(hop, i, i == number) for i, hop in enumerate(trace.hops, 1))
-        current = None if number is None else number - 1
-        listed = table_html(f"{name}: {self._outcome(trace)}", ("hop", "place", "fate", "because"), rows, current)
-        return f"<div>{listed}</div>"
+
+def _fault_options(faults: Iterable[Any]) -> list[tuple[str, str]]:
+    """Return the faults in plain words, those of one kind of place together, each with its name."""
+    kinds = list(dict.fromkeys(fault.target for fault in faults))
+    ordered = sorted(faults, key=lambda fault: kinds.index(fault.target))
+    return [(f"{fault.target}: {plain(fault.change)} ({fault.name})", fault.name) for fault in ordered]
 
 
-def _cells(hop: Hop, number: int, differs: bool) -> Sequence[object]:
-    step = hop.deciding_step
-    lost = step.says if step and "forwarded" not in hop.disposition.value else ""
+def _lines(before: Trace, after: Trace, number: int | None) -> list[int | str]:
+    """Return the numbers of the hops to list: those of the longer journey, and the first that differs."""
+    longer = max(before, after, key=lambda trace: len(trace.hops))
+    return list(hop_numbers(longer, number))
+
+
+def _pair(before: Trace, after: Trace, line: int | str, differs: bool) -> Sequence[object]:
+    if isinstance(line, str):
+        return line, "", ""
     mark = f"{MARK}\N{NO-BREAK SPACE}" if differs else ""
-    return f"{mark}{number}", short_place(hop.place), hop.disposition.value, lost or f"`{row_text(hop.because)}`"
+    return f"{mark}{line}", _told(before, line), _told(after, line)
+
+
+def _told(trace: Trace, number: int) -> str:
+    if number > len(trace.hops):
+        return ""
+    hop = trace.hops[number - 1]
+    back = ", on the way back" if number > len(trace.request) else ""
+    lost = hop.disposition not in (Disposition.FORWARDED, Disposition.ACCEPTED)
+    why = hop.deciding_step.says if lost and hop.deciding_step else because_text(hop)
+    return f"{short_place(hop.place)}{back}: {hop.disposition.value}{LINE}{why}"
 
 
 def first_difference(before: Trace, after: Trace) -> int | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import anywidget
 
 # JupyterLab leaves a key alone only if the focused element itself says so. The rest is what ipywidgets leaves out:
-# radio buttons that are one group, a name for a slider, and a folded box that opens without a mouse.
+# radio buttons that are one group, a name for a slider, a folded box that opens without a mouse, a button that is off
+# and keeps the focus, and a hint that something is wider than its frame.
 ESM = """
 const KEYED = 'select, input[type=radio], input[type=range], [role=slider], .jupyter-widget-Collapse-header';
 const FOLD = '.jupyter-widget-Collapse-header';
@@ -37,6 +38,25 @@ function fold(panel) {
   }
 }
 
+// A button that leads nowhere keeps the focus, and says that it is off.
+function off(panel) {
+  for (const button of panel.querySelectorAll('.fv-steps button')) {
+    const state = String(button.classList.contains('fv-off'));
+    if (button.getAttribute('aria-disabled') !== state) button.setAttribute('aria-disabled', state);
+  }
+}
+
+// What is wider than its frame fades out at the right, and can be reached by keyboard.
+function overflow(panel) {
+  for (const frame of panel.querySelectorAll('.fv-picture, .fv-table')) {
+    const beyond = () => frame.scrollWidth - frame.clientWidth;
+    frame.onscroll = () => frame.toggleAttribute('data-more', beyond() - frame.scrollLeft > 4);
+    frame.onscroll();
+    if (beyond() > 4) frame.tabIndex = 0;
+    else frame.removeAttribute('tabindex');
+  }
+}
+
 function pressed(event) {
   if (event.defaultPrevented || !event.target.matches(FOLD) || ![' ', 'Enter'].includes(event.key)) return;
   event.preventDefault();
@@ -46,14 +66,16 @@ function pressed(event) {
 function attach(el) {
   const panel = el.closest('.fv-widget');
   if (!panel) return requestAnimationFrame(() => attach(el));
-  const improve = () => { group(panel); name(panel); fold(panel); };
+  const improve = () => { group(panel); name(panel); fold(panel); off(panel); overflow(panel); };
   panel.addEventListener('focusin', ({ target }) => {
     if (target.matches(KEYED)) target.dataset.lmSuppressShortcuts = 'true';
   });
   panel.addEventListener('keydown', pressed);
   panel.addEventListener('click', () => setTimeout(() => fold(panel)));
   improve();
-  new MutationObserver(improve).observe(panel, { childList: true, subtree: true });
+  const watched = { childList: true, subtree: true, attributes: true, attributeFilter: ['class'] };
+  new MutationObserver(improve).observe(panel, watched);
+  new ResizeObserver(() => overflow(panel)).observe(panel);
 }
 
 export default { render({ el }) { el.style.display = 'none'; attach(el); } };

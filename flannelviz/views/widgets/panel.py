@@ -104,11 +104,13 @@ class Message(widgets.HTML):
 class Field(widgets.VBox):
     """A control, and below it what is wrong with its value."""
 
-    def __init__(self, control: widgets.Widget) -> None:
+    def __init__(self, control: widgets.Widget, *, wide: bool = False) -> None:
         self.control = control
         self.message = Message()
         super().__init__([control, self.message])
         self.add_class("fv-field")
+        if wide:
+            self.add_class("fv-wide")
 
 
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
@@ -194,6 +196,13 @@ def controls(*children: widgets.Widget) -> widgets.HBox:
     """Return controls in one row, or in several where the page is narrow."""
     row = widgets.HBox(list(children))
     row.add_class("fv-controls")
+    return row
+
+
+def beside(left: Iterable[widgets.Widget], right: Iterable[widgets.Widget]) -> widgets.HBox:
+    """Return two columns where the page is wide, and the left above the right where it is not."""
+    row = widgets.HBox([widgets.VBox(list(left)), widgets.VBox(list(right))])
+    row.add_class("fv-beside")
     return row
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import ipywidgets as widgets
 
 from flannelviz.errors import AddressPlanError
-from flannelviz.model import ClusterPlan, VSwitch, parse_network
+from flannelviz.model import ClusterPlan, VSwitch, parse_network, usable_pod_ips
 from flannelviz.network import Network
 from flannelviz.views.scene import scene
 from flannelviz.views.svg import svg
+from flannelviz.views.widgets.conflicts import NAMES, conflicts
+from flannelviz.views.widgets.fields import NumberBox, dropdown, text_box
 from flannelviz.views.widgets.fullness import bars_svg, levels_say, levels_table
 from flannelviz.views.widgets.panel import (
     Field,
@@ -26,21 +28,13 @@ from flannelviz.views.widgets.panel import (
     table_html,
     what_went_wrong,
 )
-from flannelviz.views.widgets.steps import dropdown, number_box, text_box
 
-MASKS = [(f"/{mask}: {1 << (32 - mask)} addresses on each node", mask) for mask in range(24, 29)]
-MOST_NODES, MOST_PODS = 5000, 253
+MASKS = [(f"/{mask} ({1 << (32 - mask)})", mask) for mask in range(24, 29)]
+MOST_NODES, MOST_PODS = 5000, usable_pod_ips(24)
 MOST_IN_ALL = 150_000  # pods; beyond that a notebook is the wrong place
 SLOW = 5_000  # nodes and pods from which building takes long enough to show that it goes on
 RANGES = ("VPC CIDR", "vSwitch", "cluster CIDR", "service CIDR")
-# How a refusal begins, and the control it is about; ACK calls the cluster CIDR the pod CIDR.
-CULPRITS = {
-    "VPC": "VPC CIDR",
-    "vSwitch": "vSwitch",
-    "pod CIDR": "cluster CIDR",
-    "service CIDR": "service CIDR",
-    "node mask": "node mask",
-}
+KEPT = "The picture still shows the last plan that works."
 
 
 class PlanExplorer(Panel):
@@ -65,6 +59,7 @@ class PlanExplorer(Panel):
         self.reset = button("Reset", self._on_reset, "back to the values at the start")
         self.progress = widgets.IntProgress(max=3, description="building", layout={"display": "none"})
         self.warnings, self.levels, self.screen, self.table = (widgets.HTML() for _ in range(4))
+        self._refused = ("", "")  # beside which control the last refusal stands, and its words
         self._observers = {name: partial(self._on_change, name) for name in self.fields}
         for name, observer in self._observers.items():
             self.control(name).observe(observer, names="value")
@@ -96,7 +91,12 @@ class PlanExplorer(Panel):
 
     @guarded
     def _on_change(self, name: str, _change: object) -> None:
+        control = self.control(name)
+        settled = control.settle(self._observers[name]) if isinstance(control, NumberBox) else ""
         self._renew(name)
+        message = self.fields[name].message
+        if settled and not message.value:
+            message.note(settled)
 
     @guarded
     def _on_reset(self, _button: object) -> None:
@@ -106,15 +106,16 @@ class PlanExplorer(Panel):
         self._renew("number of nodes")
 
     def _renew(self, changed: str) -> None:
-        """Build what the controls say; if that fails, say so beside the control at fault and leave the rest."""
+        """Build what the controls say; if that fails, say so beside the control `changed`; the rest stays."""
         for field in self.fields.values():
             field.message.say("")
         ranges = self._ranges()
         if len(ranges) == len(RANGES):
             try:
                 self._show(self._built(ranges))
+                self._refused = ("", "")
             except Exception as error:
-                self._blame(changed, what_went_wrong(error))
+                self._blame(changed, what_went_wrong(error), ranges)
         self.progress.layout.display = "none"
         self.reset.disabled = self._values() == self._defaults
 
@@ -125,15 +126,22 @@ class PlanExplorer(Panel):
             try:
                 found[name] = parse_network(self.control(name).value.strip())
             except AddressPlanError as error:
-                self._blame(name, str(error))
+                self.fields[name].message.say(f"{error}. {KEPT}")
         return found
 
-    def _blame(self, changed: str, words: str) -> None:
-        name = next((name for start, name in CULPRITS.items() if words.startswith(start)), changed)
-        self.fields[name].message.say(f"{words}. The picture still shows the last plan that works.")
+    def _blame(self, changed: str, words: str, ranges: dict[str, IPv4Network]) -> None:
+        """Say what is wrong beside the control that brought it about, and point at it from those it disagrees with."""
+        if words == self._refused[1]:
+            changed = self._refused[0]  # the one changed now has nothing to do with it
+        self._refused = (changed, words)
+        clashes = conflicts(changed, ranges, self.control("node mask").value)
+        listed = "".join(f"{clash}. " for clash in clashes.values())
+        self.fields[changed].message.say(f"{listed}{words}. {KEPT}")
+        for other in clashes:
+            self.fields[other].message.note(f"does not go with the {NAMES.get(changed, changed)}: see there")
 
     def _built(self, ranges: dict[str, IPv4Network]) -> tuple[Any, Any]:
-        nodes, pods = self.control("number of nodes").value, self.control("pods per node").value
+        nodes, pods = self.control("number of nodes").number, self.control("pods per node").number
         if nodes * pods > MOST_IN_ALL:
             raise AddressPlanError(f"{nodes:,} nodes with {pods} pods are {nodes * pods:,} pods; take {MOST_IN_ALL:,}")
         plan = self._plan(
@@ -169,11 +177,11 @@ class PlanExplorer(Panel):
         assert plan is not None, "a network that was built has a plan"
         services = plan.service_cidr.num_addresses if plan.service_cidr else 0
         bits, mask = plan.cluster_cidr.prefixlen, plan.node_mask
-        pods = f"2^(32 - {mask}) - 3: neither the network, nor cni0, nor the broadcast address"
+        pods = f"2^(32 - {mask}) less what no pod gets: the network, cni0, the broadcast address"
         quota = "one for each node; the NAT gateway's default route takes one too"
         rows = (
-            ("podCIDR blocks in the cluster CIDR", f"{plan.max_nodes:,}", f"2^({mask} - {bits})"),
-            ("pods that get an address on one node", f"{2 ** (32 - mask) - 3:,}", pods),
+            ("podCIDR blocks in the pod CIDR", f"{plan.max_nodes:,}", f"2^({mask} - {bits})"),
+            ("pods that get an address on one node", f"{usable_pod_ips(mask):,}", pods),
             ("route entries left for nodes", f"{plan.route_quota - plan.nat_gateway:,}", quota),
             ("addresses for Services", f"{services:,}", f"`{plan.service_cidr}`: only in rules on nodes, in no route"),
         )
@@ -185,11 +193,11 @@ def _controls(plan: ClusterPlan) -> dict[str, widgets.ValueWidget]:
     return {
         "VPC CIDR": text_box("VPC CIDR", str(plan.vpc_cidr)),
         "vSwitch": text_box("vSwitch", str(plan.vswitches[0].cidr)),
-        "cluster CIDR": text_box("cluster CIDR", str(plan.cluster_cidr)),
-        "node mask": dropdown("node mask", MASKS, value=plan.node_mask),
+        "cluster CIDR": text_box("pod CIDR (cluster CIDR)", str(plan.cluster_cidr)),
+        "node mask": dropdown("node mask (addresses)", MASKS, value=plan.node_mask),
         "service CIDR": text_box("service CIDR", str(plan.service_cidr)),
-        "number of nodes": number_box("nodes", nodes, 1, MOST_NODES),
-        "pods per node": number_box("pods per node", pods, 0, MOST_PODS),
+        "number of nodes": NumberBox("nodes", nodes, 1, MOST_NODES, "are drawn here"),
+        "pods per node": NumberBox("pods per node", pods, 0, MOST_PODS, "fit a /24"),
     }
 
 

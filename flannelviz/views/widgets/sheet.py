@@ -12,7 +12,7 @@ def _variables(palette: Mapping[str, str]) -> str:
 
 
 _PLACE = (
-    f".fv-widget{{{_variables(LIGHT)}color:var(--fv-ink);max-width:72rem;overflow:visible;padding:2px}}"
+    f".fv-widget{{{_variables(LIGHT)}color:var(--fv-ink);max-width:100rem;overflow:visible;padding:2px;container-type:inline-size}}"
     f'[data-jp-theme-light="false"] .fv-widget{{{_variables(DARK)}}}'
     ".fv-widget :is(.widget-html,.widget-html-content){height:auto;max-width:100%}"
     ".fv-widget .widget-html{margin:0 2px}"
@@ -21,6 +21,11 @@ _PLACE = (
     ".fv-widget :is(.widget-vbox,.widget-hbox){overflow:visible}"
     ".fv-columns{display:flex;flex-wrap:wrap;gap:0 1.5em}"
     ".fv-columns>*{flex:1 1 22em;min-width:0}"
+    ".fv-beside{flex-flow:column!important;align-items:stretch}"
+    ".fv-beside>*{min-width:0;max-width:100%}"
+    "@container (min-width:1100px){.fv-beside{flex-flow:row nowrap!important;gap:1.2em}"
+    ".fv-beside>:first-child{flex:2 1 0}.fv-beside>:last-child{flex:3 1 0}"
+    ".fv-beside .fv-picture{position:sticky;top:0}}"
 )
 
 # A label stands above its control, so that controls line up however many fit into a row.
@@ -28,7 +33,14 @@ _CONTROLS = (
     ".fv-controls{flex-flow:row wrap!important;gap:4px 16px;align-items:flex-start}"
     ".fv-field{max-width:100%;min-width:0}"
     ".fv-controls>.fv-field{flex:0 1 15em}"
+    ".fv-controls>.fv-wide{flex-basis:30em}"
     ".fv-controls>.fv-field:has(.fv-message){flex-basis:32em}"
+    ".fv-controls>.widget-accordion{flex:0 1 20em;margin:0;align-self:end}"
+    ".fv-controls>.widget-accordion:has(.jupyter-widget-Collapse-open){flex-basis:100%}"
+    "@container (max-width:640px){.fv-controls{gap:4px 10px}"
+    ".fv-controls>:is(.fv-field,.widget-accordion){flex:1 1 calc(50% - 10px)}"
+    ".fv-controls>.fv-wide{flex-basis:100%}"
+    ".fv-steps .widget-hslider{flex:1 1 10em}}"
     ".fv-widget :is(.widget-text,.widget-dropdown,.widget-textarea)"
     "{display:flex;flex-direction:column;align-items:stretch;gap:3px;height:auto!important}"
     ".fv-widget :is(.widget-text,.widget-dropdown,.widget-textarea)>.widget-label"
@@ -42,12 +54,12 @@ _CONTROLS = (
     "{outline:3px solid var(--fv-cloud-line)!important;outline-offset:2px}"
     ".fv-widget .jupyter-button{border-radius:5px;border:1px solid var(--fv-line);background:var(--fv-node);"
     "color:var(--fv-ink);width:auto;min-width:6em;height:30px;line-height:28px;padding:0 .9em;box-shadow:none}"
-    ".fv-widget .jupyter-button:not(:disabled):hover{background:var(--fv-cloud)}"
+    ".fv-widget .jupyter-button:not(:disabled,.fv-off):hover{background:var(--fv-cloud)}"
     ".fv-widget .jupyter-button:is(.fv-main,.mod-active){background:var(--fv-cloud-line);color:var(--fv-on-accent);"
     "border-color:var(--fv-cloud-line);font-weight:600}"
-    ".fv-widget .jupyter-button:is(.fv-main,.mod-active):not(:disabled):hover"
+    ".fv-widget .jupyter-button:is(.fv-main,.mod-active):not(:disabled,.fv-off):hover"
     "{background:var(--fv-cloud-line);filter:brightness(1.12)}"
-    ".fv-widget .jupyter-button:disabled{opacity:1;background:var(--fv-kernel);color:var(--fv-muted);"
+    ".fv-widget .jupyter-button:is(:disabled,.fv-off){opacity:1;background:var(--fv-kernel);color:var(--fv-muted);"
     "border:1px dashed var(--fv-kernel-line);font-weight:400}"
     ".fv-widget .widget-readout{min-width:2.5em;color:var(--fv-ink)}"
     ".fv-widget .jupyter-widget-Collapse-header{color:var(--fv-ink);padding:.3em .7em}"
@@ -65,6 +77,10 @@ _TEXTS = (
     "background:var(--fv-node);color:var(--fv-ink);overflow-wrap:anywhere}"
     ".fv-message[data-kind=note]{border-left-color:var(--fv-line)}"
     ".fv-picture{overflow-x:auto;margin:.4em 0}"
+    ":is(.fv-picture,.fv-table)[data-more]{mask-image:linear-gradient(to right,#000 calc(100% - 48px),#0003)}"
+    ":is(.fv-picture,.fv-table)::-webkit-scrollbar{height:10px}"
+    ":is(.fv-picture,.fv-table)::-webkit-scrollbar-thumb{background:var(--fv-line);border-radius:5px}"
+    ":is(.fv-picture,.fv-table)::-webkit-scrollbar-track{background:var(--fv-kernel)}"
     ".fv-picture svg{display:block;height:auto}"
     ".fv-result{font-weight:600;margin:.3em 0;padding:.4em .7em;border-left:4px solid var(--fv-wrote);"
     "background:var(--fv-node)}"

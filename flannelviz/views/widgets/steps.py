@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import ipywidgets as widgets
 
 from flannelviz.views.widgets.panel import button, quietly
+
+OFF = "fv-off"  # the class of a button that does nothing now, but keeps the focus: `keys` tells screen readers
 
 
 class Steps(widgets.HBox):
@@ -20,12 +22,14 @@ class Steps(widgets.HBox):
             style={"description_width": "initial"},
             layout={"width": "26em", "max_width": "100%"},
         )
+        self._what = what
         self.back = button("\N{BLACK LEFT-POINTING TRIANGLE} back", lambda _: self._by(-1), f"previous {what}")
         self.on = button("next \N{BLACK RIGHT-POINTING TRIANGLE}", lambda _: self._by(1), f"next {what}", main=True)
         self.slider.observe(self._moved, names="value")
         self._tell = moved
         super().__init__([self.back, self.on, self.slider])
         self.add_class("fv-controls")
+        self.add_class("fv-steps")
         self._enable()
 
     @property
@@ -40,37 +44,25 @@ class Steps(widgets.HBox):
         self._enable()
 
     def _by(self, step: int) -> None:
-        """Take a step; at an end the other button gets the focus, because a disabled one would lose it."""
-        self.slider.value += step
-        if self.on.disabled or self.back.disabled:
-            (self.back if self.on.disabled else self.on).focus()
+        """Take a step; beyond an end there is none."""
+        self.slider.value = min(max(self.value + step, self.slider.min), self.slider.max)
 
     def _moved(self, change: object) -> None:
         self._enable()
         self._tell(change)
 
     def _enable(self) -> None:
-        self.back.disabled = self.value <= self.slider.min
-        self.on.disabled = self.value >= self.slider.max
+        """Mark the button that leads nowhere; a disabled one would lose the focus, and Space would press another."""
+        _switch(self.back, self.value > self.slider.min, f"previous {self._what}", f"this is the first {self._what}")
+        _switch(self.on, self.value < self.slider.max, f"next {self._what}", f"this is the last {self._what}")
         self.slider.disabled = self.slider.min == self.slider.max
 
 
-def dropdown(what: str, options: Sequence[object], **more: object) -> widgets.Dropdown:
-    """Return a list to choose from."""
-    return widgets.Dropdown(description=what, options=options, style=_STYLE, layout=_LAYOUT, **more)
+def _switch(button: widgets.Button, usable: bool, leads: str, ends: str) -> None:
+    button.remove_class(OFF) if usable else button.add_class(OFF)
+    button.tooltip = leads if usable else ends
 
 
-def text_box(what: str, value: str = "", **more: object) -> widgets.Text:
-    """Return a text field that speaks up on Enter, or when it is left."""
-    return widgets.Text(description=what, value=value, continuous_update=False, style=_STYLE, layout=_LAYOUT, **more)
-
-
-def number_box(what: str, value: int, least: int, most: int) -> widgets.BoundedIntText:
-    """Return a field for a whole number from `least` to `most`."""
-    return widgets.BoundedIntText(
-        description=what, value=value, min=least, max=most, continuous_update=False, style=_STYLE, layout=_LAYOUT
-    )
-
-
-_STYLE = {"description_width": "initial"}
-_LAYOUT = {"width": "15em", "max_width": "100%"}
+def is_off(button: widgets.Button) -> bool:
+    """Return whether a step button leads nowhere."""
+    return OFF in button._dom_classes

@@ -38,7 +38,7 @@ def test_every_budget_has_a_line() -> None:
     assert set(BUDGETS) <= measured
 
 
-def test_budgets_hold_at_both_sizes() -> None:
+def test_pictures_and_traces_are_measured_at_both_sizes() -> None:
     lines = [line for group in (run.picture, run.trace) for line in lines_of(group) if line.budget]
     assert {size for line in lines for size in ("3 nodes", QUICK.name) if size in line.what} == {"3 nodes", QUICK.name}
 

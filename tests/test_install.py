@@ -1,15 +1,19 @@
 """The package as others get it: built into a wheel, installed elsewhere, with and without what views draw with."""
 
+import os
+import re
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 from uv import find_uv_bin
 
-from tests.checkout import ROOT, files
+from tests.checkout import ROOT, copy_to, files
 
 TRACE = """
 import flannelviz, sys
@@ -29,10 +33,22 @@ print(len(modules), flannelviz.views.__file__)
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def lend_hatchling(folder: Path) -> None:
+    """Fill `folder` with links to hatchling and what it needs: a build without a registry, and nothing else."""
+    waiting = ["hatchling"]
+    while waiting:
+        with suppress(PackageNotFoundError):  # of another version of Python
+            found = distribution(waiting.pop())
+            for top in {file.parts[0] for file in found.files or []} - {".."}:
+                if not (folder / top).exists():
+                    (folder / top).symlink_to(found.locate_file(top))
+            waiting += [re.match(r"[\w.-]+", line)[0] for line in found.requires or [] if "extra ==" not in line]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +84,20 @@ def test_traces_with_the_standard_library_alone(python: Path, tmp_path: Path) ->
     printed, place = run(python, "-I", "-c", TRACE, cwd=tmp_path).splitlines()
     assert "accepted, reply accepted" in printed
     assert Path(place).is_relative_to(python.parents[1])
+
+
+def test_pip_installs_a_clone_without_a_registry(tmp_path: Path) -> None:
+    clone, lent, outside = tmp_path / "clone", tmp_path / "lent", tmp_path / "outside"
+    lent.mkdir(), outside.mkdir()
+    copy_to(clone)
+    lend_hatchling(lent)
+    run(find_uv_bin(), "venv", "--seed", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
+    run(*pip, ".", cwd=clone, PYTHONPATH=str(lent))
+    printed, place = run(python, "-I", "-c", TRACE, cwd=outside).splitlines()
+    assert "accepted, reply accepted" in printed
+    assert Path(place).is_relative_to(tmp_path / "venv")
 
 
 def test_views_load_once_their_packages_are_there(python: Path, tmp_path: Path) -> None:

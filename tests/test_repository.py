@@ -1,10 +1,12 @@
 """What is true of the files as such: the lock, what Binder reads, and nothing that belongs to one machine."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,25 @@ def test_every_line_of_the_lock_is_pinned_and_hashed() -> None:
 def test_the_lock_holds_what_the_extras_ask_for() -> None:
     asked = {re.match(r"[\w-]+", line)[0] for extra in project()["optional-dependencies"].values() for line in extra}
     assert asked - {"flannelviz"} <= set(REQUIREMENT.findall(lock()))
+
+
+def test_what_tests_and_tools_import_is_asked_for() -> None:
+    """That another package happens to bring it is no promise."""
+    asked = {re.match(r"[\w-]+", line)[0] for extra in project()["optional-dependencies"].values() for line in extra}
+    providers = packages_distributions()
+    imported = {top for file in files() if file.suffix == ".py" for top in imports_of(ROOT / file)}
+    foreign = {name.lower().replace("_", "-") for top in imported for name in providers.get(top, [])}
+    assert foreign - asked == set()
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the first parts of the modules that a file imports from elsewhere."""
+    found = [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    names = [alias.name for node in found if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in found if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.partition(".")[0] for name in names}
 
 
 def test_the_library_itself_depends_on_nothing() -> None:

@@ -9,15 +9,19 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
+from tests.browser.shots import SHOTS
+from tools.notebooks import KERNEL
+
 ROOT = Path(__file__).resolve().parents[2]
-SHOTS = ROOT / "build" / "shots"
 CHROMIUM_ARGS = [
     "--no-sandbox",  # the tests may run as root; they load nothing but pages from this machine
     "--disable-gpu",
@@ -149,6 +153,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def write_cells(path: Path, *sources: str) -> None:
+    """Write a notebook with one cell for each of `sources`."""
+    cells = [new_code_cell(source) for source in sources]
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), path)
+
+
 def new_context(browser: Browser) -> BrowserContext:
     """Return a browser profile for many pages, so that JupyterLab's own code is loaded only once."""
     return browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
@@ -235,11 +245,11 @@ class LabPage:
         self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
         self.page.locator("#jupyterlab-splash").wait_for(state="detached")
 
-    def shoot(self, name: str) -> None:
-        """Save pictures of the whole notebook, in the dark and in the light theme, which stays, under build/shots/."""
+    def shoot(self, name: str, themes: Iterable[str] = ("Dark", "Light")) -> None:
+        """Save pictures of the whole notebook in each of the themes, the last of which stays, under build/shots/."""
         SHOTS.mkdir(parents=True, exist_ok=True)
         self._fit_window()
-        for theme in ("Dark", "Light"):
+        for theme in themes:
             self.set_theme(f"JupyterLab {theme}")
             self.page.locator(".jp-NotebookPanel").screenshot(path=SHOTS / f"{name}-{theme.lower()}.png")
         self.page.set_viewport_size(VIEWPORT)

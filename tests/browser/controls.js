@@ -4,6 +4,7 @@ window.flannelvizControls = (() => {
     const OUTPUT = '.jp-Notebook .jp-OutputArea-output';
     const CONTROL = 'select, textarea, input, button, [role=slider], [role=tab], .jupyter-widget-Collapse-header';
     const SHOWN = '.fv-picture, .fv-table, .fv-answer, .fv-message';
+    const UPLOAD = '.widget-upload, input[type=file]';
     const CHOICES = '.widget-toggle-buttons';
     const RADIOS = '.widget-radio, fieldset, [role=radiogroup]';
     const used = new WeakSet();
@@ -18,6 +19,7 @@ window.flannelvizControls = (() => {
         if (element.getAttribute('role') === 'slider' || element.type === 'range') return 'slider';
         if (element.closest(CHOICES)) return 'choices';
         if (element.matches('[data-fv-motion]')) return 'motion';
+        if (element.matches(UPLOAD)) return 'upload';
         if (element.matches('button, input[type=button], input[type=submit]')) return buttonKind(element);
         if (element.matches('select, textarea')) return element.localName;
         return {radio: 'radios', checkbox: 'checkbox', number: 'number', text: 'text', search: 'text'}[element.type]
@@ -102,23 +104,39 @@ window.flannelvizControls = (() => {
         return part;
     }
 
-    function nextOption(select) {
-        const options = [...select.options].map((option, index) => ({index, disabled: option.disabled}));
+    const anyPart = index => found[index].parts[0];
+
+    // The option after the chosen one; `skipped` are labels that only point to another control.
+    function nextOption(select, skipped) {
+        const options = [...select.options].map((option, index) => ({index, usable: isUsable(option, skipped)}));
         const order = [...options.slice(select.selectedIndex + 1), ...options.slice(0, select.selectedIndex + 1)];
-        return order.find(option => !option.disabled).index;
+        return order.find(option => option.usable).index;
     }
 
-    const quizButtons = element =>
-        [...element.closest('.fv-quiz').querySelectorAll('button')].filter(part => visible(part) && enabled(part));
+    const isUsable = (option, skipped) => !option.disabled && !skipped.includes(option.textContent.trim());
 
-    // What the pictures, tables, answers and messages of an output area show, without the controls inside them.
-    function shown(element) {
-        return [...areaOf(element).querySelectorAll(SHOWN)].map(part => {
+    // The buttons of a quiz that are not its answers: they confirm one, or ask again.
+    const confirmers = element => [...(element.closest('.fv-quiz')?.querySelectorAll('button') ?? [])]
+        .filter(part => visible(part) && enabled(part) && kindOf(part) === 'confirm');
+
+    // What one kind of part of an output area shows (pictures, tables, answers, messages), without the controls inside.
+    function shown(area, selector) {
+        return [...area.querySelectorAll(selector)].map(part => {
             const copy = part.cloneNode(true);
             copy.querySelectorAll(CONTROL).forEach(control => control.remove());
             return `${visible(part) ? 'shown' : 'hidden'} ${copy.outerHTML}`;
         }).join('\n');
     }
 
-    return {list, nextPart, nextOption, quizButtons, range, shown, areaOf};
+    async function settled(area) {
+        let before = shown(area, SHOWN);
+        for (let tries = 0; tries < 75; tries++) {
+            await new Promise(resolve => setTimeout(resolve, 40));
+            const now = shown(area, SHOWN);
+            if (now === before) break;
+            before = now;
+        }
+    }
+
+    return {list, nextPart, anyPart, nextOption, confirmers, range, shown, settled, areaOf};
 })();

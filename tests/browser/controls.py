@@ -2,39 +2,51 @@
 
 Widgets mark what they show with the classes `fv-picture`, `fv-table`, `fv-answer` and `fv-message`; `fv-quiz` holds a
 question whose answer is hidden until something is chosen. A control that would do nothing now has to be disabled.
+That an error message appears is no success: what may change something else than a picture stands in FRUIT.
 """
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from playwright.sync_api import ElementHandle, JSHandle
+from playwright.sync_api import ElementHandle, JSHandle, Page
 from playwright.sync_api import TimeoutError as TookTooLong
 
 from tests.browser.lab import LabPage
+from tests.checkout import ROOT
 
 SCRIPT = Path(__file__).with_name("controls.js").read_text("utf-8")
+DUMP = ROOT / "notebooks" / "data" / "oke-vxlan-25.json"
+NO_DUMP = "default via 192.168.0.253\n"
 MOVES = 2
 PATIENCE = 3_000  # milliseconds until a picture must have followed
-QUICK = 300  # milliseconds after which a quiz is taken to wait for its button
-MOST_MOVES = 400  # in one notebook; more means that controls keep appearing
+MOST_MOVES = 600  # in one notebook; more means that controls keep appearing
 MOST_WAKES = 6  # how often one control is used for the sake of another
 ON_THE_WAY = {"disclosure", "confirm"}  # used to reach or to finish a move, not moved for their own sake
-SETTLED = """async element => {
-    const controls = window.flannelvizControls;
-    let before = controls.shown(element);
-    for (let tries = 0; tries < 75; tries++) {
-        await new Promise(resolve => setTimeout(resolve, 40));
-        const now = controls.shown(element);
-        if (now === before) break;
-        before = now;
-    }
-    return before;
-}"""
+
+PICTURE, TABLE, ANSWER = ".fv-picture", ".fv-table", ".fv-answer"
+NOTE, ALARM = ".fv-message[data-kind=note]", ".fv-message:not([data-kind=note])"
+WORDS = {PICTURE: "picture", TABLE: "table", ANSWER: "answer", NOTE: "note"}
+# What these controls change by design instead of the picture, and why.
+FRUIT = {
+    "dump": (NOTE, "a pasted text is read when Read is pressed, and Read moves the picture; a note says so"),
+    **dict.fromkeys(
+        ("protocol", "ttl", "size, bytes"),
+        (TABLE, "the picture draws the way, and another packet may go the same way; the hop's table names the packet"),
+    ),
+    **dict.fromkeys(
+        ("fault is on", "fault is off"),
+        (TABLE, "a fault that the journey does not meet changes no picture; its table says whether it is on"),
+    ),
+    "service CIDR": (TABLE, "addresses of Services are in no route, so no picture has them; a table counts them"),
+}
+# Choices that mean nothing alone: this one stands for the text field beside its list.
+SKIPPED = ["the address typed"]
 Key = tuple[int, str, str, int]
-CHANGED = "([area, before]) => window.flannelvizControls.shown(area) !== before"
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,32 @@ class Control:
         return f"the {self.kind} {self.label!r} of cell {self.cell}"
 
 
+class Area:
+    """The output of a cell: everything that may follow when one of its controls is moved."""
+
+    def __init__(self, page: Page, element: ElementHandle) -> None:
+        self.page = page
+        self.handle: JSHandle = page.evaluate_handle("part => window.flannelvizControls.areaOf(part)", element)
+        page.evaluate("area => window.flannelvizControls.settled(area)", self.handle)
+
+    def shown(self, selector: str) -> str:
+        """Return the HTML of all parts of one kind."""
+        return str(self.page.evaluate("of => window.flannelvizControls.shown(...of)", [self.handle, selector]))
+
+    def follows(self, selector: str, before: str) -> bool:
+        """Return whether the parts of one kind are soon no longer what they were `before`."""
+        changed = "([area, selector, before]) => window.flannelvizControls.shown(area, selector) !== before"
+        return self.soon(changed, self.handle, selector, before)
+
+    def soon(self, condition: str, *arguments: object) -> bool:
+        """Return whether a condition comes true before one loses patience."""
+        try:
+            self.page.wait_for_function(condition, arg=list(arguments), timeout=PATIENCE)
+        except TookTooLong:
+            return False
+        return True
+
+
 class Driver:
     """Moves the controls of one page, in rounds, so that "back" gets its turn after "next"."""
 
@@ -70,9 +108,9 @@ class Driver:
         self.page = lab.page
         self.moves: Counter[Key] = Counter()
         self.complaints: dict[Key, str] = {}
+        self.final: set[Key] = set()  # questions that take the first answer as the last
+        self.dumps = dumps()
         self.page.evaluate(SCRIPT)
-        self.page.on("filechooser", lambda chooser: chooser.set_files(self._file()))
-        self._files = 0
 
     def move_everything(self) -> list[str]:
         """Move every control twice; return a sentence about each one that did nothing."""
@@ -94,17 +132,18 @@ class Driver:
         return numbered(Control(index, **fields) for index, fields in enumerate(listed))
 
     def _is_done(self, key: Key, control: Control) -> bool:
-        if control.kind in ON_THE_WAY or key in self.complaints:
+        if control.kind in ON_THE_WAY or key in self.complaints or key in self.final:
             return True
-        # A quiz may take the first answer as the last.
-        locked = control.quiz and not control.movable
-        return self.moves[key] >= (1 if locked else MOVES)
+        return self.moves[key] >= MOVES
 
     def _least_moved(self, keys: Iterable[Key]) -> Key:
         return min(keys, key=self.moves.__getitem__)
 
     def _wake(self, asleep: Key, controls: dict[Key, Control]) -> None:
-        """Use something else in the cell of a control that is disabled or hidden, so that it gets its turn."""
+        """Bring a control that is disabled or hidden back to life: ask again, or use something else in its cell."""
+        if controls[asleep].quiz and self.moves[asleep]:
+            self._ask_again(asleep, controls[asleep])
+            return
         cell = controls[asleep].cell
         neighbours = [key for key, other in controls.items() if other.cell == cell and other.can_wake]
         awake = [key for key in neighbours if key not in self.complaints and self.moves[key] < MOST_WAKES]
@@ -113,53 +152,101 @@ class Driver:
         else:
             self.complaints[asleep] = f"{controls[asleep]} can never be used twice"
 
+    def _ask_again(self, key: Key, control: Control) -> None:
+        """Press the button that takes the answer away, if the question has one."""
+        element = self._element("anyPart", control.index)
+        area = Area(self.page, element)
+        before = area.shown(ANSWER)
+        buttons = self._confirmers(element)
+        if not buttons:
+            self.final.add(key)
+        elif not any(self._pressed(button, area, ANSWER, before) for button in buttons):
+            self.complaints[key] = f"{control} was answered, and cannot be asked again"
+
     def _move(self, key: Key, controls: dict[Key, Control]) -> None:
         control = controls[key]
         self.moves[key] += 1
         element = self._element("nextPart", control.index)
         element.scroll_into_view_if_needed()
-        before = self.page.evaluate(SETTLED, element)
-        area = self.page.evaluate_handle("element => window.flannelvizControls.areaOf(element)", element)
-        act(control.kind, element)
-        if control.kind != "disclosure" and not self._bears_fruit(control, element, area, before):
-            self.complaints[key] = f"{control} was moved, and nothing near it changed"
+        if missing := self._missing(control, element, Area(self.page, element), self.moves[key]):
+            self.complaints[key] = f"{control} was moved, and {missing}"
+        else:
+            self.lab.wait_for_kernel()
         if control.kind == "motion":
             element.click()
 
-    def _bears_fruit(self, control: Control, element: ElementHandle, area: JSHandle, before: str) -> bool:
-        """Return whether the pictures follow, in a quiz after its button is pressed if need be."""
+    def _missing(self, control: Control, element: ElementHandle, area: Area, turn: int) -> str:
+        """Use a control; return what should have followed and did not, or an empty text."""
+        if control.kind == "disclosure":
+            element.click()
+            return ""
         if control.quiz:
-            return self._follows(area, before, QUICK) or self._confirm(element, area, before)
-        return self._follows(area, before, PATIENCE)
+            return "" if self._is_answered(control, element, area, turn) else "no answer near it changed"
+        if control.kind == "upload":
+            return self._missing_of_upload(element, area)
+        fruit = fruit_of(control, area)
+        before = area.shown(fruit)
+        self._act(control, element, turn)
+        return "" if area.follows(fruit, before) else f"no {WORDS[fruit]} near it changed"
 
-    def _confirm(self, element: ElementHandle, area: JSHandle, before: str) -> bool:
-        """Press the buttons of the quiz until one of them brings the answer."""
-        buttons = self.page.evaluate_handle("element => window.flannelvizControls.quizButtons(element)", element)
-        for button in buttons.get_properties().values():
-            if (pressed := button.as_element()) is None:
-                continue
-            pressed.click()
-            if self._follows(area, before, PATIENCE):
+    def _is_answered(self, control: Control, element: ElementHandle, area: Area, turn: int) -> bool:
+        """Answer a question, with its button if need be; a typed answer is a number or, if that is refused, an IP."""
+        before, told = area.shown(ANSWER), f"{ANSWER}, {ALARM}"
+        for guess in (str(turn), f"172.16.8.{turn}") if control.kind == "text" else ("",):
+            if guess:
+                element.fill(guess)
+            else:
+                self._act(control, element, turn)
+            ready = "([part, area, selector, before]) => window.flannelvizControls.confirmers(part).length"
+            ready += " || window.flannelvizControls.shown(area, selector) !== before"
+            area.soon(ready, element, area.handle, ANSWER, before)
+            if area.shown(ANSWER) == before:
+                said = area.shown(told)
+                any(self._pressed(button, area, told, said) for button in self._confirmers(element))
+            if area.shown(ANSWER) != before:
                 return True
         return False
 
-    def _follows(self, area: JSHandle, before: str, patience: int) -> bool:
-        try:
-            self.page.wait_for_function(CHANGED, arg=[area, before], timeout=patience)
-        except TookTooLong:
-            return False
+    def _pressed(self, button: ElementHandle, area: Area, selector: str, before: str) -> bool:
+        button.click()
+        return area.follows(selector, before)
+
+    def _confirmers(self, element: ElementHandle) -> list[ElementHandle]:
+        found = self.page.evaluate_handle("part => window.flannelvizControls.confirmers(part)", element)
+        buttons = (one.as_element() for one in found.get_properties().values())
+        return [button for button in buttons if button is not None]
+
+    def _missing_of_upload(self, element: ElementHandle, area: Area) -> str:
+        """Upload a file that cannot be read, which leaves the picture as it is, and then one that can."""
+        picture, alarm = area.shown(PICTURE), area.shown(ALARM)
+        self._choose_file(element, "routes.txt", NO_DUMP)
+        if not area.follows(ALARM, alarm):
+            return "no message says that the file is bad"
         self.lab.wait_for_kernel()
-        return True
+        if area.shown(PICTURE) != picture:
+            return "a bad file changed the picture"
+        table = area.shown(TABLE)
+        self._choose_file(element, "dump.json", next(self.dumps))
+        followed = area.follows(PICTURE, picture) and area.follows(TABLE, table)
+        return "" if followed else "no picture or no table near it changed"
+
+    def _choose_file(self, element: ElementHandle, name: str, text: str) -> None:
+        with self.page.expect_file_chooser() as chooser:
+            element.click()
+        chooser.value.set_files({"name": name, "mimeType": "text/plain", "buffer": text.encode()})
+
+    def _act(self, control: Control, element: ElementHandle, turn: int) -> None:
+        if control.label == "dump":
+            element.fill(next(self.dumps))
+            element.press("Tab")
+        else:
+            act(control.kind, element, turn)
 
     def _element(self, function: str, *arguments: object) -> ElementHandle:
         script = f"args => window.flannelvizControls.{function}(...args)"
         element = self.page.evaluate_handle(script, list(arguments)).as_element()
         assert element is not None
         return element
-
-    def _file(self) -> dict[str, object]:
-        self._files += 1
-        return {"name": f"dump-{self._files}.txt", "mimeType": "text/plain", "buffer": b"default via 192.168.0.253\n"}
 
 
 def numbered(controls: Iterable[Control]) -> dict[Key, Control]:
@@ -172,19 +259,34 @@ def numbered(controls: Iterable[Control]) -> dict[Key, Control]:
     return result
 
 
-def act(kind: str, element: ElementHandle) -> None:
-    """Do what a person does with a control of this kind, once."""
+def fruit_of(control: Control, area: Area) -> str:
+    """Return what has to follow: the picture, or the table of a widget that has no picture, or what FRUIT says."""
+    if control.label in FRUIT:
+        return FRUIT[control.label][0]
+    return TABLE if area.shown(TABLE) and not area.shown(PICTURE) else PICTURE
+
+
+def dumps() -> Iterator[str]:
+    """Yield dumps of one real cluster, each with other addresses, so that each gives another picture."""
+    text = json.dumps(json.loads(DUMP.read_text("utf-8")))  # Chromium takes half a minute to fill in a thousand lines
+    for number in count():
+        yield text.replace("10.244.", f"10.{100 + number}.") + " " * number
+
+
+def act(kind: str, element: ElementHandle, turn: int) -> None:
+    """Do what a person does with a control of this kind, for the `turn`-th time."""
     if kind == "slider":
         element.press(away_from_the_end(element, "ArrowRight", "ArrowLeft"))
     elif kind == "number":
         element.press(away_from_the_end(element, "ArrowUp", "ArrowDown"))
         element.press("Enter")
     elif kind == "select":
-        element.select_option(index=element.evaluate("select => window.flannelvizControls.nextOption(select)"))
+        script = "(select, skipped) => window.flannelvizControls.nextOption(select, skipped)"
+        element.select_option(index=element.evaluate(script, SKIPPED))
     elif kind in {"text", "textarea"}:
-        element.fill(edited(element.input_value()))
+        element.fill(another(element, turn))
         element.press("Enter" if kind == "text" else "Tab")
-    elif kind in {"button", "motion", "choices", "radios", "checkbox", "disclosure"}:
+    elif kind in {"button", "motion", "choices", "radios", "checkbox"}:
         element.click()
     else:
         raise AssertionError(f"no idea how to move an {kind}; teach tests/browser/controls.py")
@@ -194,6 +296,13 @@ def away_from_the_end(element: ElementHandle, up: str, down: str) -> str:
     """Return the key that moves a slider or a number field at all: up, unless it is at its end."""
     now = element.evaluate("element => window.flannelvizControls.range(element)")
     return down if now["max"] is not None and now["now"] >= now["max"] else up
+
+
+def another(element: ElementHandle, turn: int) -> str:
+    """Return a text other than the present one: an example that the field itself gives, or the next number."""
+    placeholder = element.get_attribute("placeholder") or ""
+    examples = [example for example in placeholder.split(", ") if " " not in example]
+    return examples[turn % len(examples)] if len(examples) > 1 else edited(element.input_value())
 
 
 def edited(text: str) -> str:

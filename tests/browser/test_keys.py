@@ -1,0 +1,77 @@
+"""The keyboard alone: keys stay with the control that has the focus, and JupyterLab keeps its own elsewhere."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator
+
+from tests.browser.lab import LabPage, write_cells
+
+pytestmark = pytest.mark.browser
+
+CELLS = [
+    "from flannelviz import article, lab",
+    "lab.journey(article(), 'a1', 'b1')",
+    "lab.predict('Who?', {'flannel': 'It writes no route.', 'the VPC': 'It does.'}, right='the VPC')",
+    "'the last cell'",
+]
+JOURNEY, QUESTION = 1, 2  # numbers of cells
+ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+HAS_FOCUS = "element => element === document.activeElement"
+
+
+@pytest.fixture
+def keyed(lab: LabPage, work: Path) -> Iterator[LabPage]:
+    """A page on a journey and a question, which is still clean when the test is over."""
+    write_cells(work / "keys.ipynb", *CELLS)
+    lab.open("keys.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    yield lab
+    lab.check_clean()
+
+
+def test_arrow_keys_move_the_slider_and_not_the_notebook(keyed: LabPage) -> None:
+    slider = keyed.outputs().nth(JOURNEY).locator("[role=slider]").first
+    slider.focus()
+    before, cell = position(slider), keyed.page.evaluate(ACTIVE_CELL)
+    for key, moved in (("ArrowRight", 1), ("ArrowUp", 2), ("ArrowDown", 1), ("ArrowLeft", 0)):
+        keyed.page.keyboard.press(key)
+        keyed.wait_for_kernel()
+        assert position(slider) == before + moved, key
+        assert slider.evaluate(HAS_FOCUS), key
+        assert keyed.page.evaluate(ACTIVE_CELL) == cell, key
+
+
+def position(slider: Locator) -> float:
+    return float(slider.get_attribute("aria-valuenow") or "nan")
+
+
+def test_a_question_is_answered_with_keys_alone(keyed: LabPage) -> None:
+    question = keyed.outputs().nth(QUESTION)
+    choices = question.locator("input[type=radio]")
+    choices.first.focus()
+    cell = keyed.page.evaluate(ACTIVE_CELL)
+    keyed.page.keyboard.press("Space")
+    keyed.page.keyboard.press("ArrowDown")
+    assert choices.nth(1).is_checked() and choices.nth(1).evaluate(HAS_FOCUS)
+    keyed.wait_for_kernel()
+    keyed.page.keyboard.press("Tab")
+    assert question.get_by_role("button", name="Commit").evaluate(HAS_FOCUS)
+    keyed.page.keyboard.press("Enter")
+    question.locator(".fv-answer[data-correct=yes]").wait_for()
+    again = question.get_by_role("button", name="Try again")
+    again.wait_for()
+    keyed.page.wait_for_function(HAS_FOCUS, arg=again.element_handle())
+    assert keyed.page.evaluate(ACTIVE_CELL) == cell
+    keyed.page.keyboard.press("Enter")
+    question.locator(".fv-answer").wait_for(state="detached")
+    keyed.page.wait_for_function(HAS_FOCUS, arg=question.get_by_role("button", name="Commit").element_handle())
+
+
+def test_outside_of_the_widgets_the_arrow_keys_are_the_notebooks(keyed: LabPage) -> None:
+    keyed.command("notebook:enter-command-mode")
+    keyed.page.locator(".jp-Notebook .jp-Cell").last.locator(".jp-InputPrompt").click()
+    cell = keyed.page.evaluate(ACTIVE_CELL)
+    keyed.page.keyboard.press("ArrowUp")
+    assert keyed.page.evaluate(ACTIVE_CELL) == cell - 1

@@ -1,6 +1,7 @@
 """A dump of one's own: read as text, shown as text, and the last good result stays."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -28,21 +29,80 @@ def upload(cluster, name: str, raw: bytes) -> None:
 
 
 def shown(cluster) -> tuple[object, ...]:
-    return cluster.cluster, cluster.summary.value, cluster.levels.value, cluster.screen.value, cluster.table.value
+    parts = (cluster.summary, cluster.findings, cluster.levels, cluster.screen, cluster.table)
+    return cluster.cluster, *(part.value for part in parts)
 
 
 def test_nothing_is_shown_before_something_is_read(cluster):
-    assert shown(cluster) == (None, "", "", "", "")
-    assert cluster.reading.disabled and not cluster.example.disabled
+    assert shown(cluster) == (None, "", "", "", "", "")
+    assert not cluster.reading.disabled and not cluster.example.disabled
+
+
+def test_the_first_click_on_read_reads(cluster):
+    """The button was grey until the text was left, so that the click which left it was lost."""
+    assert cluster.text.continuous_update and not cluster.reading.disabled
+    cluster.reading.click()
+    assert "there is no text yet: paste what" in cluster.text_field.message.value
+    paste(cluster, lab.example_dump())
+    assert cluster.cluster is not None
+
+
+def test_the_verdict_comes_first(cluster):
+    cluster.example.click()
+    assert "✕ 2 errors in 3 nodes, 4 pods, read from the pasted text" in cluster.summary.value.replace(
+        "\N{MULTIPLICATION X}", "✕"
+    )
+    assert 'data-ok="no"' in cluster.summary.value
+    parts = [cluster.children.index(part) for part in (cluster.summary, cluster.findings, cluster.levels)]
+    assert parts == sorted(parts) and cluster.children.index(cluster.screen) > parts[-1]
+
+
+def test_the_findings_can_be_copied(cluster):
+    cluster.example.click()
+    text = cluster.findings.value.partition("<pre>")[2]
+    assert "error: node-c has 172.16.8.0/25" in text and "\n    kubectl get" in text
+
+
+def test_one_is_not_many(cluster):
+    one = json.loads(lab.example_dump())
+    one["items"] = [one["items"][0], one["items"][3]]
+    paste(cluster, json.dumps(one))
+    assert cluster.says == "nothing contradicts itself: 1 node, 1 pod"
+    assert 'data-ok="yes"' in cluster.summary.value
+
+
+def test_the_cluster_cidr_can_be_told(cluster):
+    cluster.example.click()
+    assert "stroke-dasharray" in cluster.levels.value and "2 of ?" in cluster.levels.value
+    cluster.cidr.value = "172.16.0.0/16"
+    assert "2 of 512" in cluster.levels.value
+    cluster.cidr.value = "172.16.0.1/16"
+    assert "is an address inside 172.16.0.0/16" in cluster.cidr_field.message.value
+    cluster.cidr.value = ""
+    assert cluster.cidr_field.message.value == "" and "2 of ?" in cluster.levels.value
+
+
+def test_a_file_that_is_too_large_is_refused_with_a_way_out(cluster):
+    upload(cluster, "mine.json", b" " * 10_000_001)
+    said = cluster.upload_field.message.value
+    assert "mine.json has 10.0 MB" in said and "more than 10 MB" in said and "read_kubectl" in said
+    assert cluster.cluster is None
+
+
+def test_a_bar_without_an_end_is_left_open(cluster):
+    cluster.example.click()
+    bars = re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)" height="16" style="([^"]+)"', cluster.levels.value)
+    ends = [float(x) + float(width) for x, width, style in bars if "bridge-line" in style]
+    assert max(ends[:-1]) < 0.65 * 640
+    assert sum("stroke-dasharray" in style for *_, style in bars) >= 2
 
 
 def test_the_example_has_its_findings(cluster):
     cluster.example.click()
-    assert cluster.says == "3 nodes, 4 pods"
-    assert "has 172.16.8.0/25, the podCIDR of node-b too" in cluster.table.value
-    assert "172.16.9.7, which is not in 172.16.0.128/25" in cluster.table.value
-    assert "kubectl get pod/api-1 -n default -o wide" in cluster.table.value
-    assert cluster.example.disabled and cluster.reading.disabled
+    assert cluster.says == "2 errors: 3 nodes, 4 pods"
+    assert "has 172.16.8.0/25, the podCIDR of node-b too" in cluster.findings.value
+    assert "172.16.9.7, which is not in 172.16.0.128/25" in cluster.findings.value
+    assert "kubectl get pod/api-1 -n default -o wide" in cluster.findings.value
 
 
 def test_what_the_dump_does_not_say_is_unknown(cluster):
@@ -58,9 +118,10 @@ def test_a_changed_text_has_to_be_read_again(cluster):
     cluster.example.click()
     cluster.text.value += " "
     assert "not read yet: press Read" in cluster.text_field.message.value
-    assert not cluster.reading.disabled
     cluster.reading.click()
-    assert cluster.text_field.message.value == "" and cluster.reading.disabled
+    assert cluster.text_field.message.value == ""
+    cluster.reading.click()
+    assert "read 2 times; it is the same text" in cluster.text_field.message.value
 
 
 @pytest.mark.parametrize(
@@ -79,14 +140,14 @@ def test_a_bad_text_stands_beside_its_field_and_nothing_changes(cluster, text, s
     before = shown(cluster)
     paste(cluster, text)
     said = cluster.text_field.message.value
-    assert says in said and "still the one before: 3 nodes, 4 pods" in said
+    assert says in said and "still the one before: 2 errors: 3 nodes, 4 pods" in said
     assert "<img" not in said and "<b>" not in said
     assert shown(cluster) == before
 
 
 def test_a_file_is_read_when_it_comes(cluster):
     upload(cluster, "mine.json", lab.example_dump().encode())
-    assert "Read from mine.json: 3 nodes, 4 pods" in cluster.summary.value
+    assert "3 nodes, 4 pods, read from mine.json" in cluster.summary.value
 
 
 def test_a_bad_file_is_called_by_its_name(cluster):

@@ -14,6 +14,9 @@ from flannelviz.views.widgets.panel import table_html
 
 WIDTH, LEFT, BAR, ROW = 640, 16, 16, 46  # px of the viewBox
 STRIP = WIDTH - 2 * LEFT
+KNOWN = 0.6  # of the strip: where the end is unknown, the rest stays empty
+LINE = "stroke:var(--fv-kernel-line)"
+FRAME = f"fill:var(--fv-kernel);{LINE}"
 MOST_ROWS = 40  # of a table; what is beyond is counted
 
 
@@ -23,7 +26,7 @@ def bars_svg(found: Any) -> str:
     `found` is what `allocation(network)` returns.
     """
     bars = "".join(_bar(found, number, level) for number, level in enumerate(found.levels))
-    height = ROW * len(found.levels) + 8
+    height = ROW * len(found.levels)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="fv" role="img" viewBox="0 0 {WIDTH} {height}" width="100%"'
         f' style="max-width:{WIDTH}px" aria-label={quoteattr(levels_say(found))}>'
@@ -39,14 +42,28 @@ def levels_say(found: Any) -> str:
 def _bar(found: Any, number: int, level: Any) -> str:
     y = number * ROW + 8
     words = (
-        f'<text class="fv-head" x="{LEFT}" y="{y + 13}">{escape(visible(level.name))}</text>'
+        f'<text class="fv-head" x="{LEFT}" y="{y + 13}">{escape(visible(level.name))}'
+        f'<tspan class="fv-note" dx="10" font-weight="400">{escape(_range(level))}</tspan></text>'
         f'<text class="fv-note" x="{WIDTH - LEFT}" y="{y + 13}" text-anchor="end">{escape(str(level.fill))}</text>'
     )
-    spans = list(_taken(found)) if number == 1 else list(_share(level))
-    known = bool(spans) or level.fill.percent is not None
-    style = "fill:var(--fv-kernel);stroke:var(--fv-kernel-line)" + ("" if known else ";stroke-dasharray:5 4")
-    filled = (_stretch(x, y, width, "fill:var(--fv-bridge-line)") for x, width in spans)
-    return words + _stretch(0, y, STRIP, style) + "".join(filled)
+    open_end = level.fill.percent is None
+    strip = STRIP * KNOWN if open_end else STRIP
+    spans = _taken(found, strip) if number == 1 else _share(level)
+    filled = "".join(_stretch(x, y, width, "fill:var(--fv-bridge-line)") for x, width in spans)
+    if not open_end:
+        return words + _stretch(0, y, strip, FRAME) + filled
+    end = (
+        f'<text class="fv-note" x="{LEFT + STRIP - 8}" y="{y + 31}" text-anchor="end">how far it goes is unknown</text>'
+    )
+    return words + filled + _stretch(0, y, STRIP, f"fill:none;{LINE};stroke-dasharray:5 4") + end
+
+
+def _range(level: Any) -> str:
+    """Return the range that a level divides, in as few words as fit beside its name."""
+    extent = level.extent
+    if extent.cidr is None:
+        return "range unknown"
+    return f"at least {extent.cidr}" if extent.basis == "at least" else str(extent.cidr)
 
 
 def _stretch(x: float, y: float, width: float, style: str) -> str:
@@ -59,24 +76,24 @@ def _share(level: Any) -> Iterator[tuple[float, float]]:
         yield 0.0, max(min(percent, 100) / 100 * STRIP, 1.0)
 
 
-def _taken(found: Any) -> Iterator[tuple[float, float]]:
-    """Return where in the cluster CIDR the podCIDRs lie, as stretches of the bar that touch nowhere."""
+def _taken(found: Any, strip: float) -> Iterator[tuple[float, float]]:
+    """Return where in the cluster CIDR the podCIDRs lie, as stretches of a strip that touch nowhere."""
     cluster = found.cluster.cidr
     if cluster is None:
         return
-    scale, start = STRIP / cluster.num_addresses, int(cluster.network_address)
+    scale, start = strip / cluster.num_addresses, int(cluster.network_address)
     open_at, open_to = 0.0, -1.0
     for cidr in sorted(block.pod_cidr for block in found.blocks if block.pod_cidr is not None):
         left = (int(cidr.network_address) - start) * scale
         right = left + max(cidr.num_addresses * scale, 1.0)
-        if not 0 <= left < STRIP:
+        if not 0 <= left < strip:
             continue
         if left <= open_to:
             open_to = max(open_to, right)
             continue
         if open_to > open_at:
             yield open_at, open_to - open_at
-        open_at, open_to = left, min(right, STRIP)
+        open_at, open_to = left, min(right, strip)
     if open_to > open_at:
         yield open_at, open_to - open_at
 
@@ -91,7 +108,7 @@ def blocks_table(found: Any) -> str:
     """Return a line for each node: its address, its podCIDR, and how many of its addresses are held."""
     rows = ((b.node, b.address or "unknown", b.pod_cidr or "none", b.fill, _others(b)) for b in found.blocks)
     head = ("node", "address", "podCIDR", "pod addresses held", "other pods")
-    return table_html("Node by node", head, _first(rows, len(found.blocks), len(head)))
+    return table_html("Node by node", head, first_rows(rows, len(found.blocks), len(head)))
 
 
 def _others(block: Any) -> str:
@@ -99,18 +116,7 @@ def _others(block: Any) -> str:
     return ", ".join(f"{count} {name}" for count, name in counts if count)
 
 
-def findings_table(found: Any) -> str:
-    """Return what is wrong in the allocation, each with the command that shows it."""
-    if not found.findings:
-        return (
-            '<p class="fv-table">Nothing contradicts itself: no podCIDR or address is given twice or lies outside.</p>'
-        )
-    rows = ((f.severity, f.subject, f.message, f"`{f.command}`") for f in found.findings)
-    head = ("severity", "about", "what is wrong", "command that shows it")
-    return table_html(f"Findings: {len(found.findings)}", head, _first(rows, len(found.findings), len(head)))
-
-
-def _first(rows: Iterable[Sequence[object]], total: int, columns: int) -> Iterator[Sequence[object]]:
+def first_rows(rows: Iterable[Sequence[object]], total: int, columns: int) -> Iterator[Sequence[object]]:
     """Return as many rows as one reads, then how many were left out."""
     yield from islice(rows, MOST_ROWS)
     if total > MOST_ROWS:

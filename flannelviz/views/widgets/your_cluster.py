@@ -1,71 +1,83 @@
-"""Read a dump of one's own cluster: what is allocated, what contradicts itself, and what the dump does not say."""
+"""Read a dump of one's own cluster: what is wrong, what is allocated, and what the dump does not say."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from ipaddress import IPv4Network
 from typing import Any
 
 import ipywidgets as widgets
 
+from flannelviz.errors import DumpError
+from flannelviz.model import parse_network
 from flannelviz.network import Network
 from flannelviz.views.scene import scene
 from flannelviz.views.svg import svg
-from flannelviz.views.widgets.fullness import bars_svg, blocks_table, findings_table, levels_table
-from flannelviz.views.widgets.panel import Field, Panel, button, controls, guarded, marked, picture_html, table_html
+from flannelviz.views.widgets.fields import text_box
+from flannelviz.views.widgets.fullness import bars_svg, blocks_table, levels_table
+from flannelviz.views.widgets.panel import Field, Panel, button, controls, guarded, marked, picture_html
+from flannelviz.views.widgets.verdict import findings_html, findings_table, tally, verdict_html, warnings_table
 
 COMMAND = "kubectl get nodes,pods -A -o json > dump.json"
+MOST_BYTES = 10_000_000  # what JupyterLab carries from the browser to the kernel in one piece
 HINT = (
     f"On a machine that reaches your cluster, run `{COMMAND}`. Upload the file, or paste its text. "
     "It stays in this kernel; nothing is sent anywhere. Above 10 MB, put the file beside the notebook "
     "and hand its path to `read_kubectl`."
 )
-MOST_WARNINGS = 30
+NO_TEXT = f"there is no text yet: paste what `{COMMAND}` wrote, upload the file, or press Example"
 SLOW = 200_000  # bytes from which reading takes long enough to show that it goes on
 
 
 class YourCluster(Panel):
-    """Paste or upload what kubectl printed; read it; see the allocations, the findings and the picture.
+    """Paste or upload what kubectl printed; read it; see the findings, the allocations and the picture.
 
-    `read(source)` is an importer that returns `network` and `warnings`; `allocation(network)` counts. `cluster` is the
-    network that was read last, or None. `example` is the text behind the example button.
+    `read(source)` is an importer that returns `network` and `warnings`; `allocation(network, cluster_cidr=...)` counts.
+    `cluster` is the network that was read last, or None. `example` is the text behind the example button.
     """
 
-    def __init__(self, *, read: Callable[..., Any], allocation: Callable[[Network], Any], example: str = "") -> None:
+    def __init__(self, *, read: Callable[..., Any], allocation: Callable[..., Any], example: str = "") -> None:
         self._read, self._allocation, self._example = read, allocation, example
         self.cluster: Network | None = None
         self.allocated: Any = None
-        self._was_read = ""
+        self._warnings: Sequence[Any] = ()
+        self._was_read, self._times, self._name = "", 0, ""
         self._make_controls()
-        self.summary, self.levels, self.screen, self.table = (widgets.HTML() for _ in range(4))
-        row = controls(self.reading, self.upload_field, self.example, self.progress)
+        parts = tuple(widgets.HTML() for _ in range(6))
+        self.summary, self.findings, self.warnings, self.levels, self.table, self.screen = parts
+        row = controls(self.reading, self.upload_field, self.example, self.cidr_field, self.progress)
         hint = widgets.HTML(f"<p>{marked(HINT)}</p>")
-        super().__init__([hint, self.text_field, row, self.summary, self.levels, self.screen, self.table])
-        self._enable()
+        super().__init__([hint, self.text_field, row, *parts])
 
     def _make_controls(self) -> None:
         self.text = widgets.Textarea(
             placeholder='{"apiVersion": "v1", "kind": "List", "items": [ ... ]}',
             description="dump",
             rows=6,
-            continuous_update=False,
             layout={"width": "46em", "max_width": "98%"},
         )
         self.upload = widgets.FileUpload(description="Upload", accept=".json,.txt", multiple=False)
-        self.text_field, self.upload_field = Field(self.text), Field(self.upload)
+        self.cidr = text_box("cluster CIDR, if you know it", placeholder="172.16.0.0/16")
+        self.text_field, self.upload_field, self.cidr_field = Field(self.text), Field(self.upload), Field(self.cidr)
         self.reading = button("Read", self._on_read, "read the text above", main=True)
         self.example = button("Example", self._on_example, "read a dump of a small cluster")
         self.progress = widgets.IntProgress(max=3, description="reading", layout={"display": "none"})
         self.text.observe(self._on_text, names="value")
         self.upload.observe(self._on_upload, names="value")
+        self.cidr.observe(self._on_cidr, names="value")
 
     @property
     def says(self) -> str:
-        """Return what was read, in one sentence."""
+        """Return what is wrong and what was read, in one sentence."""
         if self.cluster is None:
             return "nothing was read yet"
+        return f"{tally(self.allocated.findings)}: {self._size()}"
+
+    def _size(self) -> str:
+        assert self.cluster is not None, "something was read"
         nodes, pods = len(self.cluster.nodes), len(self.cluster.pods)
-        return f"{_count(self.cluster, 'nodes', nodes)}, {_count(self.cluster, 'pods', pods)}"
+        return f"{_count(self.cluster, 'node', nodes)}, {_count(self.cluster, 'pod', pods)}"
 
     @property
     def picture(self) -> str:
@@ -81,17 +93,20 @@ class YourCluster(Panel):
 
     @guarded
     def _on_text(self, _change: object) -> None:
-        self._enable()
-        if self.reading.disabled:
-            self.text_field.message.say("")
-        else:
-            self.text_field.message.note(f"{len(self.text.value):,} characters, not read yet: press Read")
+        unread = self.text.value.strip() and self.text.value != self._was_read
+        self.text_field.message.note("not read yet: press Read" if unread else "")
 
     @guarded
     def _on_read(self, _button: object) -> None:
+        if not self.text.value.strip():
+            self.text_field.message.say(NO_TEXT)
+            return
+        self._times = self._times + 1 if self.text.value == self._was_read else 1
         self._was_read = self.text.value
         # As bytes, so that a text which happens to be the path of a file is not opened.
-        self._try(self.text_field, self.text.value.encode(), "the pasted text")
+        done = self._try(self.text_field, self.text.value.encode(), "the pasted text")
+        if done and self._times > 1:
+            self.text_field.message.note(f"read {self._times} times; it is the same text, so nothing changed")
 
     @guarded
     def _on_example(self, _button: object) -> None:
@@ -101,47 +116,77 @@ class YourCluster(Panel):
     @guarded
     def _on_upload(self, _change: object) -> None:
         for file in self.upload.value:
-            self._try(self.upload_field, bytes(file["content"]), str(file["name"]))
+            name, size = str(file["name"]), int(file["size"])
+            if size > MOST_BYTES:
+                self.upload_field.message.say(too_large(name, size) + self._still())
+                continue
+            self._try(self.upload_field, bytes(file["content"]), name)
 
-    def _try(self, field: Field, raw: bytes, name: str) -> None:
+    @guarded
+    def _on_cidr(self, _change: object) -> None:
+        self.cidr_field.message.say("")
+        self.attempt(self.cidr_field, self._recount, "the levels below are counted without it")
+
+    def _recount(self) -> None:
+        cidr = self._cluster_cidr()
+        if self.cluster is not None:
+            self._show(self.cluster, self._allocation(self.cluster, cluster_cidr=cidr))
+
+    def _cluster_cidr(self) -> IPv4Network | None:
+        """Return the cluster CIDR that was typed, or None. Raises: AddressPlanError if it is no network."""
+        typed = self.cidr.value.strip()
+        return parse_network(typed) if typed else None
+
+    def _still(self) -> str:
+        return f" \N{EM DASH} the result below is still the one before: {self.says}" if self.cluster else ""
+
+    def _try(self, field: Field, raw: bytes, name: str) -> bool:
         """Read `raw`; whatever is wrong with it stands beside `field`, and the last good result stays."""
         source = BytesIO(raw)
         source.name = name  # what the importer calls it in a message
-        self.text_field.message.say("")
-        self.upload_field.message.say("")
+        for one in (self.text_field, self.upload_field):
+            one.message.say("")
         still = f"the result below is still the one before: {self.says}" if self.cluster is not None else ""
         self.progress.layout.display = "" if len(raw) > SLOW else "none"
-        self.attempt(field, lambda: self._show(self._understood(source), name), still)
+        self.attempt(field, lambda: self._understand(source, name, len(raw)), still)
         self.progress.layout.display = "none"
-        self._enable()
+        return not field.message.value
 
-    def _understood(self, source: BytesIO) -> tuple[Any, Any, str]:
-        """Return the importer's answer, its allocation and its picture: all of it, or an error."""
+    def _understand(self, source: BytesIO, name: str, size: int) -> None:
+        """Show what the importer makes of `source`: all of it, or an error."""
+        if size > MOST_BYTES:
+            raise DumpError(too_large(name, size))
         self.progress.value = 1
         imported = self._read(source)
         self.progress.value = 2
-        allocated = self._allocation(imported.network)
+        allocated = self._allocation(imported.network, cluster_cidr=self._known_cidr())
         self.progress.value = 3
-        return imported, allocated, svg(scene(imported.network))
+        self._name, self._warnings = name, imported.warnings
+        self._show(imported.network, allocated)
 
-    def _show(self, understood: tuple[Any, Any, str], name: str) -> None:
-        imported, self.allocated, picture = understood
-        self.cluster = imported.network
-        self.summary.value = self._summary(name, imported.warnings)
-        self.levels.value = picture_html(bars_svg(self.allocated))
-        self.screen.value, self.table.value = picture_html(picture), self.twin
+    def _known_cidr(self) -> IPv4Network | None:
+        """Return the cluster CIDR that was typed; one that is wrong says so beside its field, and counts as none."""
+        return None if self.cidr_field.message.value else self._cluster_cidr()
 
-    def _summary(self, name: str, warnings: Sequence[Any]) -> str:
-        said = f'<p class="fv-result" role="status">Read from {marked(name)}: {marked(self.says)}.</p>'
-        rows = [(one.severity, str(one)) for one in warnings[:MOST_WARNINGS]]
-        if len(warnings) > MOST_WARNINGS:
-            rows.append(("", f"and {len(warnings) - MOST_WARNINGS:,} more"))
-        return said + (table_html("Not used, or unusable", ("severity", "what"), rows) if rows else "")
+    def _show(self, network: Network, allocated: Any) -> None:
+        picture = svg(scene(network))
+        self.cluster, self.allocated = network, allocated
+        self.summary.value = verdict_html(allocated.findings, f"{self._size()}, read from {self._name}")
+        self.findings.value = findings_html(allocated)
+        self.warnings.value = warnings_table(self._warnings)
+        self.levels.value = levels_table(allocated) + picture_html(bars_svg(allocated))
+        self.table.value, self.screen.value = blocks_table(allocated), picture_html(picture)
 
-    def _enable(self) -> None:
-        self.reading.disabled = not self.text.value.strip() or self.text.value == self._was_read
-        self.example.disabled = not self._example or self._example == self._was_read == self.text.value
+
+def too_large(name: str, size: int) -> str:
+    """Return why a dump of `size` bytes is not taken here, and how it can be read."""
+    return (
+        f"{name} has {size / 1e6:,.1f} MB, and more than {MOST_BYTES // 1_000_000} MB are not taken from a browser; "
+        'put the file beside the notebook and run `read_kubectl("dump.json")`'
+    )
 
 
 def _count(network: Network, what: str, number: int) -> str:
-    return f"{what} unknown: the dump has none" if what in network.unknown else f"{number:,} {what}"
+    if f"{what}s" in network.unknown:
+        return f"{what}s unknown: the dump has none"
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

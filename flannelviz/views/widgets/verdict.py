@@ -1,0 +1,72 @@
+"""What is wrong in an allocation: the count in one line, the findings as a table, and as text to copy. Views."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from flannelviz.model import visible
+from flannelviz.views.widgets.fullness import first_rows
+from flannelviz.views.widgets.panel import marked, table_html
+
+ORDER = ("error", "warning", "notice")
+MARKS = {"error": "\N{MULTIPLICATION X}", "warning": "\N{WARNING SIGN}"}
+NOTHING = "nothing contradicts itself"
+MOST_WARNINGS = 30
+
+
+def tally(findings: Sequence[Any]) -> str:
+    """Return how many findings of each severity there are: "3 errors, 1 warning"."""
+    counts = Counter(finding.severity for finding in findings)
+    told = [f"{counts[kind]:,} {kind}{'' if counts[kind] == 1 else 's'}" for kind in ORDER if counts[kind]]
+    return ", ".join(told) or NOTHING
+
+
+def verdict_html(findings: Sequence[Any], about: str) -> str:
+    """Return the verdict on what was read in one line: a mark, words, and a colour that only repeats them."""
+    kinds = {finding.severity for finding in findings}
+    mark = next((MARKS[kind] for kind in MARKS if kind in kinds), "\N{CHECK MARK}")
+    state = "no" if "error" in kinds else "soon" if "warning" in kinds else "yes"
+    said = f"{mark} {tally(findings)} in {about}" if findings else f"{mark} {NOTHING}: {about}"
+    return f'<p class="fv-result" role="status" data-ok="{state}">{marked(said)}.</p>'
+
+
+def findings_table(found: Any) -> str:
+    """Return what is wrong in the allocation, each with the command that shows it, errors first."""
+    if not found.findings:
+        return (
+            '<p class="fv-table">Nothing contradicts itself: no podCIDR or address is given twice or lies outside.</p>'
+        )
+    rows = ((f.severity, f.subject, f.message, f"`{f.command}`") for f in _ordered(found.findings))
+    head = ("severity", "about", "what is wrong", "command that shows it")
+    return table_html(f"Findings: {len(found.findings)}", head, first_rows(rows, len(found.findings), len(head)))
+
+
+def findings_html(found: Any) -> str:
+    """Return the findings as a table, and folded below it as text that can be copied."""
+    if not found.findings:
+        return findings_table(found)
+    text = escape(findings_text(found))
+    return (
+        f"{findings_table(found)}<details><summary>The findings as text, to copy</summary><pre>{text}</pre></details>"
+    )
+
+
+def findings_text(found: Any) -> str:
+    """Return every finding as plain text: what is wrong, then the command that shows it."""
+    lines = (f"{f.severity}: {f.subject} {f.message}\n    {f.command}" for f in _ordered(found.findings))
+    return "\n".join("\n".join(visible(part) for part in line.split("\n")) for line in lines)
+
+
+def _ordered(findings: Sequence[Any]) -> list[Any]:
+    return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
+
+
+def warnings_table(warnings: Sequence[Any]) -> str:
+    """Return what of the input was not used, or an empty text."""
+    rows = [(one.severity, str(one)) for one in warnings[:MOST_WARNINGS]]
+    if len(warnings) > MOST_WARNINGS:
+        rows.append(("", f"and {len(warnings) - MOST_WARNINGS:,} more"))
+    return table_html("Not used, or unusable", ("severity", "what"), rows) if rows else ""

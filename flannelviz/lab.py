@@ -60,17 +60,20 @@ def journey(network: Network, source: str = "", destination: str = "") -> TraceE
 
 
 def picture(network: Network, trace: Trace | None = None) -> Picture:
-    """Return the picture of `network` without controls, with the way of `trace` lit."""
+    """Return the picture of `network` without controls, with the way of `trace` lit, and the same as a table."""
     from flannelviz.views.picture import network_picture
 
     return network_picture(network, trace)
 
 
-def printed(figure: Any, says: str) -> Picture:
-    """Return a matplotlib figure as it goes to print; `says` is what it shows, in a sentence."""
+def printed(figure: Any, says: str, twin: object = None) -> Picture:
+    """Return a matplotlib figure as it goes to print; `says` is what it shows, in a sentence.
+
+    `twin` is the same as a table, folded below it: a DataFrame, anything else that shows itself as HTML, or text.
+    """
     from flannelviz.views.picture import figure_picture
 
-    return figure_picture(figure, says)
+    return figure_picture(figure, says, twin)
 
 
 def events(timeline: Timeline, stage: Stage | None = None) -> EventStepper:

@@ -10,7 +10,9 @@ from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Trace
 from flannelviz.tables import Tables, VpcTables
 from flannelviz.views import html, sheets
+from flannelviz.views.figure import figure_says
 from flannelviz.views.frames import frame_html
+from flannelviz.views.picture import figure_picture
 from flannelviz.views.rowtext import row_text
 from flannelviz.views.scene import journey_says
 from flannelviz.views.sheets import Sheet
@@ -33,9 +35,16 @@ def register(shell: Any = None) -> bool:
     for kind, to_html in HTML.items():
         formatters["text/html"].for_type(kind, to_html)
         formatters["text/plain"].for_type(kind, _plainly)
+    formatters["text/html"].for_type_by_name("matplotlib.figure", "Figure", _figure_html)
     for module in PANDAS:
         formatters["text/html"].for_type_by_name(module, "DataFrame", frame_html)
     return True
+
+
+def _figure_html(figure: Any) -> str | None:
+    """Return a figure of ours as a picture; any other shows itself the way its owner wants."""
+    says = figure_says(figure)
+    return figure_picture(figure, says)._repr_html_() if says else None
 
 
 def _running() -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from io import StringIO
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 from flannelviz.model import visible
 from flannelviz.views.rounds import drawn_stops
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+OWN = "flannelviz"  # the id that marks a figure of this module
+# White means three things; a shade that nobody sees tells them apart, so that each finds its dark colour.
+TOLD_APART: Mapping[str, str] = {**LIGHT, "node": "#fffffe", "on-accent": "#fffffd", "node-line": "#6f7d8c"}
 POINTS = 0.72  # points for each px, at 100 px an inch
 FONT = "DejaVu Sans"
 MONO_FONT = "DejaVu Sans Mono"
@@ -42,8 +46,8 @@ def figure(scene: Scene, *, hop: int | None = None, theme: str = "light") -> Fig
 
     if hop is not None and not 1 <= hop <= len(scene.path):
         raise IndexError(f"hop {hop} is not on this path of {len(scene.path)} hops; hops count from 1")
-    colours = DARK if theme == "dark" else LIGHT
-    found = Figure(figsize=(scene.width / 100, scene.height / 100), facecolor=colours["bg"])
+    colours = DARK if theme == "dark" else TOLD_APART
+    found = _own(Figure(figsize=(scene.width / 100, scene.height / 100), facecolor=colours["bg"]), scene.says)
     axes = found.add_axes((0, 0, 1, 1), xlim=(0, scene.width), ylim=(scene.height, 0))
     axes.axis("off")
     _Pen(axes, colours, scene, hop).draw()
@@ -171,10 +175,11 @@ def capacity_figure(allocation: Any, *, theme: str = "light") -> Figure:
     """
     from matplotlib.figure import Figure
 
-    colours = DARK if theme == "dark" else LIGHT
+    colours = DARK if theme == "dark" else TOLD_APART
     levels = list(allocation.levels)
-    found = Figure(figsize=(7.6, 0.7 + 0.62 * len(levels)), facecolor=colours["bg"])
-    axes = found.add_axes((0.02, 0.02, 0.96, 0.96), xlim=(-0.3, 100.3), ylim=(len(levels) - 0.1, -0.55))
+    says = "; ".join(f"{level.name}: {level.fill}" for level in levels)
+    found = _own(Figure(figsize=(7.6, 0.6 * max(len(levels), 1) + 0.1), facecolor=colours["bg"]), says)
+    axes = found.add_axes((0.02, 0.02, 0.96, 0.96), xlim=(-0.3, 100.3), ylim=(len(levels) - 0.5, -0.35))
     axes.axis("off")
     for i, level in enumerate(levels):
         _bar(axes, colours, i, level)
@@ -188,18 +193,44 @@ def _bar(axes: Axes, colours: Mapping[str, str], i: int, level: Any) -> None:
     role = "lost" if percent is not None and percent >= 100 else "cloud-line"
     axes.barh(i + 0.25, min(percent or 0, 100), height=0.34, color=colours[role])
     words: dict[str, Any] = {"va": "center", "family": FONT, "size": 9, "color": colours["ink"], "parse_math": False}
-    axes.text(0, i - 0.1, visible(f"{level.name}  {level.extent}"), ha="left", **words)
+    axes.text(0, i - 0.1, visible(f"{level.name}: {level.extent}"), ha="left", **words)
     axes.text(100, i - 0.1, visible(str(level.fill)), ha="right", **words)
 
 
+def _own(figure: Figure, says: str) -> Figure:
+    """Return the figure, marked as one of ours, with the sentence that stands for it."""
+    figure.set_gid(OWN)
+    figure.set_label(visible(says))
+    return figure
+
+
+def figure_says(figure: Any) -> str:
+    """Return what a figure of this module shows, in a sentence; of any other an empty text."""
+    return str(figure.get_label()) if figure.get_gid() == OWN else ""
+
+
 def figure_svg(figure: Figure) -> str:
-    """Return a figure as SVG text, the same bytes each time.
+    """Return a figure as SVG text, the same bytes each time; one of ours follows the reader's colour scheme.
 
     Source: matplotlib: ids come from svg.hashsalt, the date from the metadata.
     """
     import matplotlib
 
-    with matplotlib.rc_context({"svg.hashsalt": "flannelviz", "svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.hashsalt": "flannelviz", "svg.fonttype": "none"}), catch_warnings():
+        # Text stays text, so the reader's machine draws it: what this one's font lacks matters for widths alone.
+        filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         out = StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    return _with_dark_colours(out.getvalue()) if figure.get_gid() == OWN else out.getvalue()
+
+
+def _with_dark_colours(drawing: str) -> str:
+    """Return an SVG with the dark colour of each role that it draws, for a page whose colour scheme is dark."""
+    rules = "".join(
+        f'[style*="{what}: {light}"]{{{what}:{DARK[role]}!important}}'
+        for role, light in TOLD_APART.items()
+        for what in ("fill", "stroke")
+        if f"{what}: {light}" in drawing
+    )
+    head, defs, rest = drawing.partition(" <defs>")
+    return f"{head} <style>@media (prefers-color-scheme:dark){{{rules}}}</style>\n{defs}{rest}" if rules else drawing

@@ -5,6 +5,7 @@ Everything that came from outside is text here: nothing but this module's own ta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -22,6 +23,7 @@ from flannelviz.views.text import place_name
 
 MOST_ROWS = 60
 SHORT = 24  # characters
+READABLE = 0.75  # of the width that a picture was laid out for: letters of 11 px are 8 then
 MONO_COLUMNS = {
     *("dst", "via", "dev", "src", "lladdr", "rule", "interface", "mac", "address", "podCIDR", "ip", "veth", "source"),
     *("decided by", "runner-up", "change", "command", "wrote", "removed", "artefact", "next hop", "eip", "row"),
@@ -58,19 +60,24 @@ def _cell(column: str, value: object) -> str:
 
 
 def picture_html(picture: str, alt: str) -> str:
-    """Return SVG text as an image that scrolls where it does not fit."""
-    return (
-        '<div style="overflow-x:auto">'
-        f'<img src="{data_uri(picture)}" alt="{text(alt)}" style="width:100%;max-width:1300px;min-width:720px"></div>'
-    )
+    """Return SVG text as an image as wide as the page, down to a readable size; from there on it scrolls."""
+    found = re.search(r'viewBox="0 0 ([\d.]+)', picture)
+    least = float(found[1]) * READABLE if found else 720
+    style = f"width:100%;max-width:1300px;min-width:{least:.0f}px"
+    image = f'<img src="{data_uri(picture)}" alt="{text(alt)}" style="{style}">'
+    return f'<div style="overflow-x:auto">{image}</div>'
 
 
 def network_html(network: Network) -> str:
     """Return a network as its picture, its nodes, its pods and its VPC route table."""
     drawn = scene(network)
+    return picture_html(svg(drawn), drawn.says) + network_tables(network)
+
+
+def network_tables(network: Network) -> str:
+    """Return the nodes of a network, its pods and its VPC route table."""
     parts = [sheets.nodes(network, MOST_ROWS), sheets.pods(network, MOST_ROWS), sheets.vpc_routes(network)]
-    tables = "".join(sheet_html(sheet) for sheet in parts if sheet.rows)
-    return picture_html(svg(drawn), drawn.says) + tables
+    return "".join(sheet_html(sheet) for sheet in parts if sheet.rows)
 
 
 def trace_html(trace: Trace, network: Network | None = None) -> str:
@@ -128,10 +135,11 @@ def _changes(what: str, pairs: tuple[tuple[str, object], ...]) -> str:
 def _artefact(event: Event) -> str:
     if event.artefact is None:
         return ""
-    return f"<p><code>{text(event.artefact.path)}</code></p><pre>{_lines(event.artefact.text)}</pre>"
+    return f"<p><code>{text(event.artefact.path)}</code></p><pre>{text_lines(event.artefact.text)}</pre>"
 
 
-def _lines(words: str) -> str:
+def text_lines(words: str) -> str:
+    """Return several lines as HTML text."""
     return "\n".join(text(line) for line in words.splitlines())
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
-from flannelviz.views.figure import capacity_figure, figure, figure_svg
+from flannelviz.views.display import register
+from flannelviz.views.figure import TOLD_APART, capacity_figure, figure, figure_says, figure_svg
 from flannelviz.views.scene import scene
 
 
@@ -61,9 +62,9 @@ def test_capacity_tells_in_words_how_full_each_level_is():
         SimpleNamespace(name="ECS", extent="?", fill=unknown),
     ]
     assert words(capacity_figure(SimpleNamespace(levels=levels))) == {
-        "podCIDRs  172.16.0.0/16",
+        "podCIDRs: 172.16.0.0/16",
         "512 of 512 (100 %)",
-        "ECS  ?",
+        "ECS: ?",
         "? of ?",
     }
 
@@ -84,3 +85,34 @@ def test_pyplot_is_never_loaded(network: Network):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_figure_of_ours_follows_the_colour_scheme(network: Network):
+    drawing = figure_svg(figure(scene(network)))
+    dark = drawing.partition("@media (prefers-color-scheme:dark)")[2].partition("</style>")[0]
+    assert '[style*="fill: #ffffff"]{fill:#111111!important}' in dark
+    assert '[style*="fill: #fffffe"]{fill:#1d2127!important}' in dark
+    assert len(set(TOLD_APART.values())) == len(TOLD_APART)
+
+
+def test_a_figure_of_somebody_else_stays_as_it_is():
+    from matplotlib.figure import Figure
+
+    assert "prefers-color-scheme" not in figure_svg(Figure())
+    assert figure_says(Figure()) == ""
+
+
+def test_a_name_that_the_font_lacks_is_no_warning(network: Network):
+    drawn = scene(network)
+    named = replace(drawn, boxes=tuple(replace(box, label="数据库") for box in drawn.boxes))
+    assert "数据库" in figure_svg(figure(named))
+
+
+def test_a_bare_figure_shows_itself(network: Network):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    register(shell)
+    shown, _ = shell.display_formatter.format(figure(scene(network)))
+    assert 'alt="a cluster network with 2 nodes' in shown["text/html"]
+    InteractiveShell.clear_instance()

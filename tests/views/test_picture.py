@@ -3,6 +3,7 @@
 from flannelviz import article, lab, trace
 from flannelviz.allocations import allocation
 from flannelviz.views.figure import capacity_figure
+from flannelviz.views.sheets import levels
 
 
 def test_a_network_shows_itself_as_an_image() -> None:
@@ -25,3 +26,17 @@ def test_a_figure_has_the_same_bytes_each_time() -> None:
     one, other = (lab.printed(capacity_figure(found), "how full it is") for _ in range(2))
     assert one == other
     assert repr(one) == "<Picture: how full it is>"
+
+
+def test_a_picture_has_its_table_folded_below() -> None:
+    network = article()
+    shown = lab.picture(network, trace(network, "a1", "b1"))._repr_html_()
+    assert "<details><summary>The same as a table</summary>" in shown and "172.16.8.0/25" in shown
+    assert "192.168.0.10" in lab.picture(network).twin
+
+
+def test_a_figure_may_have_a_table_of_its_own() -> None:
+    figure = capacity_figure(allocation(article()))
+    assert "<details>" not in lab.printed(figure, "bars")._repr_html_()
+    assert "<pre>2 of 512 &lt;</pre></details>" in lab.printed(figure, "bars", "2 of 512 <")._repr_html_()
+    assert "<table>" in lab.printed(figure, "bars", levels(allocation(article()))).twin

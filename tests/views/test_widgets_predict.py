@@ -1,12 +1,12 @@
 """Predict: nothing shows before the learner commits, and every wrong answer gets the text of its misconception."""
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import ipywidgets as widgets
 import pytest
 
 from flannelviz.model import parse_network
-from flannelviz.views.widgets.panel import marked
+from flannelviz.views.widgets.panel import marked, prose
 from flannelviz.views.widgets.predict import Predict
 
 ARRIVES = {
@@ -53,12 +53,32 @@ def test_the_right_answer_gets_its_reason():
 
 
 @pytest.mark.parametrize(("number", "misconception"), [(0, "needs an entry"), (2, "nothing asked for it")])
-def test_each_wrong_answer_gets_its_misconception_then_the_reason(number, misconception):
-    quiz = ping()
+def test_a_wrong_answer_gets_its_misconception_and_the_right_one_when_asked_for(number, misconception):
+    quiz = ping(reveal="it dies")
     shown = answered(quiz, number)
-    assert quiz.correct is False
-    assert "Not right." in shown
-    assert shown.index(misconception) < shown.index("dies in the VPC")
+    assert quiz.correct is False and quiz.telling.layout.display == ""
+    assert "Not right." in shown and misconception in shown
+    assert "dies in the VPC" not in shown and "neither arrives" not in shown and "it dies" not in shown
+    quiz.telling.click()
+    shown = quiz.screen.value
+    assert shown.index(misconception) < shown.index("It is: neither arrives") < shown.index("dies in the VPC")
+    assert "it dies" in shown and quiz.telling.layout.display == "none"
+
+
+def test_a_right_answer_leaves_nothing_to_ask_for():
+    quiz = ping()
+    answered(quiz, 1)
+    assert quiz.telling.layout.display == "none"
+
+
+def test_enter_commits_a_typed_answer():
+    quiz = block()
+    quiz.control.value = "172.16.8.0/25"
+    quiz.control._handle_custom_msg({"event": "submit"}, [])
+    assert quiz.correct
+    nothing = block()
+    nothing.control._handle_custom_msg({"event": "submit"}, [])
+    assert not nothing.committed
 
 
 def test_an_answer_is_announced_and_locked():
@@ -98,11 +118,23 @@ def test_an_unreadable_answer_is_no_answer():
     assert quiz.message.value == ""
 
 
-def test_an_answer_that_python_refuses_is_quoted():
-    quiz = Predict("How many?", {125: "128 less three."}, right=125, accept=int)
+@pytest.mark.parametrize(
+    ("accept", "right", "kind"),
+    [
+        (int, 125, "a whole number, such as 120"),
+        (int, 120, "a whole number, such as 7"),
+        (float, 1.5, "a number, such as 2.5"),
+        (IPv4Address, IPv4Address("172.16.8.2"), "an address, such as 10.0.4.7"),
+        (lambda text: IPv4Network(text), IPv4Network("172.16.8.0/25"), "a network, such as 10.0.4.0/22"),
+        (lambda text: {"yes": True}[text], None, "is no answer to this question"),
+    ],
+)
+def test_an_answer_that_python_refuses_is_said_in_plain_words(accept, right, kind):
+    quiz = Predict("How many?", {right: "So it is."}, right=right, accept=accept)
     answered(quiz, "many")
-    assert "&#x27;many&#x27; cannot be read as an answer" in quiz.message.value
-    assert not quiz.committed
+    assert f"\u201cmany\u201d: type {kind}" in quiz.message.value or kind in quiz.message.value
+    assert "invalid" not in quiz.message.value and "literal" not in quiz.message.value
+    assert not quiz.committed and str(right) not in quiz.message.value
 
 
 @pytest.mark.parametrize(("text", "says"), [("172.16.8.0/24", "kubeadm"), ("10.0.0.0/8", "a block of the cluster")])
@@ -175,3 +207,20 @@ def test_a_saved_page_asks_without_telling():
 )
 def test_the_only_markup_is_code(text, html):
     assert marked(text) == html
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("what *one* sees", "what <em>one</em> sees"),
+        ("`a *b* c` and *d e*.", "<code>a *b* c</code> and <em>d e</em>."),
+        ("2 * 3 * 4", "2 * 3 * 4"),
+        ("2*3*4 and *<b>*", "2*3*4 and *&lt;b&gt;*"),
+    ],
+)
+def test_prose_may_emphasise(text, html):
+    assert prose(text) == html
+
+
+def test_a_label_has_no_asterisks():
+    assert Predict("?", {"*both* `arrive`": "so"}, right="*both* `arrive`").choices[0].label == "both arrive"

@@ -23,6 +23,7 @@ from flannelviz.views.widgets.sheet import SHEET
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 SHORT = 16  # characters
+EMPHASIS = re.compile(r"(?<![\w*])\*(\w(?:[^*\n<]*[^\s*<])?)\*(?![\w*])")
 
 
 class Still(NamedTuple):
@@ -142,6 +143,12 @@ def marked(text: str) -> str:
     return coded.replace("\n\n", "<br><br>").replace("\n", "<br>")
 
 
+def prose(text: str) -> str:
+    """Return `marked` text in which *this* stands out as well; in a row of a table, an asterisk means itself."""
+    parts = re.split(r"(<code>.*?</code>)", marked(text), flags=re.DOTALL)
+    return "".join(part if part.startswith("<code>") else EMPHASIS.sub(r"<em>\1</em>", part) for part in parts)
+
+
 def visible_lines(text: str) -> str:
     """Return `text` with its line breaks, and nothing else in it that is invisible."""
     return "\n".join(visible(line) for line in text.splitlines())
@@ -149,7 +156,7 @@ def visible_lines(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return text for a place that knows no markup, such as the label of a button."""
-    return visible(text.replace("`", ""))
+    return visible(EMPHASIS.sub(r"\1", text).replace("`", ""))
 
 
 def _left_aligned(tables: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
+from ipaddress import IPv4Address, IPv4Network
 
 import ipywidgets as widgets
 
 from flannelviz.errors import FlannelvizError
-from flannelviz.views.widgets.panel import Panel, button, controls, guarded, marked, plain
+from flannelviz.views.widgets.panel import Panel, button, controls, guarded, plain, prose
 
 Choices = Mapping[object, str] | Iterable[tuple[object, str]]
 
@@ -32,8 +33,9 @@ class Predict(Panel):
 
     `choices` pairs each answer with its text: for the `right` one the reason, for any other the misconception behind
     it. With `accept`, the answer is typed instead, `accept` parses it, and values are compared, not texts; `choices`
-    then holds the foreseen answers, `otherwise` says something about all others. `reveal` is shown after the verdict:
-    text, anything with `_repr_html_`, a widget, or a function that returns one of these.
+    then holds the foreseen answers, `otherwise` says something about all others. A wrong answer first gets its own
+    text; the right one shows when it is given, or asked for. `reveal` is shown with it: text, anything with
+    `_repr_html_`, a widget, or a function that returns one of these.
     """
 
     def __init__(
@@ -49,11 +51,12 @@ class Predict(Panel):
         self.question, self.reveal, self.accept, self.otherwise = question, reveal, accept, otherwise
         self.choices = tuple(_choice(value, why, accept) for value, why in _pairs(choices))
         self.right = _among(self.choices, _parsed(right, accept))
-        self.committed = False
+        self.committed = self.told = False
         self.answer: object = None
         self.control = self._radio() if accept is None else self._text()
         self.commit = button("Commit", self._on_commit, "commit to this answer", main=True)
-        self.again = button("Try again", self._on_again, "hide the answer and choose again")
+        self.again = button("Try again", self._on_again, "hide the verdict and choose again")
+        self.telling = button("Show answer", self._on_tell, "show the right answer and its reason")
         self.screen = widgets.HTML()
         self.aside = widgets.VBox([])
         self.control.observe(self._on_change, names="value")
@@ -74,20 +77,22 @@ class Predict(Panel):
     def as_html(self) -> str:
         """Return the question for a page without a kernel, with the answer folded away."""
         listed = "".join(f"<li>{escape(c.label)}</li>" for c in self.choices) if self.accept is None else ""
-        reason = f"<p><b>{escape(self.right.label)}</b>. {marked(self.right.why)}</p>"
+        reason = f"<p><b>{escape(self.right.label)}</b>. {prose(self.right.why)}</p>"
         answer = f"<details><summary>Answer (decide first)</summary>{reason}</details>"
-        return f"<div><p><b>{marked(self.question)}</b></p>{f'<ul>{listed}</ul>' if listed else ''}{answer}</div>"
+        return f"<div><p><b>{prose(self.question)}</b></p>{f'<ul>{listed}</ul>' if listed else ''}{answer}</div>"
 
     def _radio(self) -> widgets.RadioButtons:
         options = [(choice.label, number) for number, choice in enumerate(self.choices)]
         return widgets.RadioButtons(options=options, value=None, layout={"width": "100%"})
 
     def _text(self) -> widgets.Text:
-        return widgets.Text(description="your answer", layout={"width": "24em", "max_width": "98%"})
+        field = widgets.Text(description="your answer", layout={"width": "24em", "max_width": "98%"})
+        field.on_msg(self._on_message)
+        return field
 
     def _quiz(self) -> widgets.VBox:
-        self.asked = widgets.HTML(f'<div class="fv-question">{marked(self.question)}</div>')
-        box = widgets.VBox([self.asked, self.control, controls(self.commit, self.again), self.screen])
+        self.asked = widgets.HTML(f'<div class="fv-question">{prose(self.question)}</div>')
+        box = widgets.VBox([self.asked, self.control, controls(self.commit, self.again, self.telling), self.screen])
         box.add_class("fv-quiz")
         return box
 
@@ -98,13 +103,29 @@ class Predict(Panel):
     def _chosen(self) -> bool:
         return self.control.value is not None and self.control.value != ""
 
+    def _on_message(self, _field: object, content: dict[str, object], _buffers: object) -> None:
+        """Take Enter for a press of the button; the browser sends it as a message of its own."""
+        if content.get("event") == "submit" and not self.commit.disabled:
+            self._on_commit(self.commit)
+
     @guarded
     def _on_commit(self, _button: object) -> None:
         answer = self._given()
-        revealed = self.reveal() if callable(self.reveal) else self.reveal
-        self.answer, self.committed = answer, True
+        right = answer == self.right.value
+        revealed = self._revealed() if right else None
+        self.answer, self.committed, self.told = answer, True, right
         self._show(revealed)
         self.again.focus()
+
+    @guarded
+    def _on_tell(self, _button: object) -> None:
+        revealed = self._revealed()
+        self.told = True
+        self._show(revealed)
+        self.again.focus()
+
+    def _revealed(self) -> object:
+        return self.reveal() if callable(self.reveal) else self.reveal
 
     def _given(self) -> object:
         """Return the answer as a value.
@@ -117,12 +138,12 @@ class Predict(Panel):
             return self.accept(self.control.value.strip())
         except FlannelvizError:
             raise
-        except ValueError as error:
-            raise UnreadableError(f"{self.control.value!r} cannot be read as an answer: {error}") from None
+        except (ValueError, TypeError, LookupError, ArithmeticError):
+            raise UnreadableError(_unreadable(self.control.value, self.right.value)) from None
 
     @guarded
     def _on_again(self, _button: object) -> None:
-        self.answer, self.committed = None, False
+        self.answer, self.committed, self.told = None, False, False
         self._show()
         self.commit.focus()
 
@@ -134,22 +155,41 @@ class Predict(Panel):
         self.control.disabled = self.committed
         self.commit.disabled = self.committed or not self._chosen()
         self.again.layout.display = "" if self.committed else "none"
+        self.telling.layout.display = "" if self.committed and not self.told else "none"
 
     def _verdict(self, revealed: object) -> str:
-        reason = f"<p>{marked(self.right.why)}</p>"
+        reason = f"<p>{prose(self.right.why)}</p>"
         if self.correct:
             lines: tuple[str, ...] = ('<p class="fv-verdict">\N{CHECK MARK} Right.</p>', reason)
         else:
             known = next((choice.why for choice in self.choices if choice.value == self.answer), self.otherwise)
-            misconception = f"<p>{marked(known)}</p>" if known else ""
-            answer = f"<p><b>It is: {marked(str(self.right.value))}</b></p>"
-            lines = ('<p class="fv-verdict">\N{MULTIPLICATION X} Not right.</p>', misconception, answer, reason)
+            misconception = f"<p>{prose(known)}</p>" if known else ""
+            answer = f"<p><b>It is: {prose(str(self.right.value))}</b></p>{reason}" if self.told else ""
+            lines = ('<p class="fv-verdict">\N{MULTIPLICATION X} Not right.</p>', misconception, answer)
         state = "yes" if self.correct else "no"
         return f'<div class="fv-answer" role="alert" data-correct="{state}">{"".join(lines)}{_as_html(revealed)}</div>'
 
 
 class UnreadableError(FlannelvizError, ValueError):
     """What was typed is no answer of the kind that was asked for."""
+
+
+# What kind of answer is asked for, and two examples of it, so that one of them is not the answer.
+KINDS: tuple[tuple[type, str, tuple[str, str]], ...] = (
+    (int, "a whole number", ("120", "7")),
+    (float, "a number", ("2.5", "40")),
+    (IPv4Network, "a network", ("10.0.4.0/22", "10.1.0.0/16")),
+    (IPv4Address, "an address", ("10.0.4.7", "10.1.0.9")),
+)
+
+
+def _unreadable(typed: str, right: object) -> str:
+    """Return what to type in place of `typed`, by the kind of the `right` answer and without telling it."""
+    for kind, name, examples in KINDS:
+        if isinstance(right, kind):
+            example = next(one for one in examples if one != str(right))
+            return f"“{typed}”: type {name}, such as {example}"
+    return f"“{typed}” is no answer to this question; type another"
 
 
 def _pairs(choices: Choices) -> Iterable[tuple[object, str]]:
@@ -177,4 +217,4 @@ def _as_html(shown: object) -> str:
     if shown is None:
         return ""
     draw = getattr(shown, "_repr_html_", None)
-    return str(draw()) if draw is not None else f"<p>{marked(str(shown))}</p>"
+    return str(draw()) if draw is not None else f"<p>{prose(str(shown))}</p>"

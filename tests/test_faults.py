@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
@@ -13,7 +13,7 @@ from flannelviz.dataplane.trace import trace
 from flannelviz.errors import FaultError
 from flannelviz.faults import FAULTS, Fault, break_network, fault_called, targets
 from flannelviz.importers.kubectl import read_kubectl
-from flannelviz.model import VPC
+from flannelviz.model import VPC, ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
 from flannelviz.tables import RouteEntry
@@ -301,3 +301,82 @@ def test_the_same_entry_cannot_be_lost_twice(network: Network) -> None:
     once = break_network(network, "vpc-route-missing", "node-b")
     with pytest.raises(FaultError, match=r"no entry for node-b's podCIDR 172\.16\.8\.0/25"):
         break_network(once, "vpc-route-missing", "node-b")
+
+
+# --- every backend ---------------------------------------------------------------------------------------------------
+
+CLUSTERS = {
+    "alloc": {"rules": "head"},
+    "ali-vpc": {"backend": "ali-vpc"},
+    "host-gw": {"backend": "host-gw", "fabric": "switch"},
+    "vxlan": {"backend": "vxlan"},
+    "terway": {"cni": "terway"},
+}
+NEEDS_AN_ENTRY = {
+    "route-quota-reached",
+    "vpc-route-missing",
+    "vpc-route-wrong-ecs",
+    "vpc-route-stale",
+    "several-route-tables",
+}
+NEEDS_A_BRIDGE = {
+    "duplicate-pod-cidr",
+    "cni0-missing",
+    "cni0-down",
+    "cni0-without-address",
+    "cni0-old-address",
+    "veth-detached",
+}
+NOT_HERE = {
+    "host-gw": NEEDS_AN_ENTRY,
+    "vxlan": NEEDS_AN_ENTRY,
+    "terway": NEEDS_AN_ENTRY | NEEDS_A_BRIDGE | {"veth-host-down"},
+}
+WEB = IPv4Address("172.19.0.10")
+# Without masquerade the answer of an ECS has no way back, and without flannel.1 nobody unpacks what others send.
+FLANNELD_GONE = {"out": "VPC", "in": "node-a", "Internet": "VPC", "ECS": "back, Internet"}
+
+
+@pytest.fixture(scope="module", params=CLUSTERS)
+def cluster(request: pytest.FixtureRequest) -> tuple[str, Network]:
+    nodes = article_plan().nodes
+    if request.param == "terway":
+        nodes = tuple(replace(node, pod_cidr=None) for node in nodes)
+    services = (ServicePlan("web", WEB, 80, ("a1", "b1")),)
+    return request.param, build(
+        replace(article_plan(), nodes=nodes, services=services, **CLUSTERS[request.param])
+    ).network
+
+
+def test_a_fault_is_offered_where_it_has_something_to_break(cluster: tuple[str, Network]) -> None:
+    name, network = cluster
+    offered = {fault.name for fault in FAULTS if targets(network, fault)}
+    assert {fault.name for fault in FAULTS} - offered == NOT_HERE.get(name, set())
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_fault_gives_an_answer_for_every_journey(cluster: tuple[str, Network], fault: Fault) -> None:
+    _, network = cluster
+    ends = (*network.pods, *network.ecs_places())
+    for target in targets(network, fault):
+        broken = break_network(network, fault, target)
+        for source in (*ends, "Internet"):
+            for destination in (*ends, "Internet", WEB):
+                found = trace(broken, source, destination, proto="tcp", dport=80)
+                assert found.request
+                assert found.ok or found.died_at
+
+
+@pytest.mark.parametrize(
+    ("backend", "fault", "target", "broken"),
+    [
+        ("vxlan", "flanneld-not-running", "node-a", FLANNELD_GONE),
+        ("vxlan", "security-group-rule-missing", VPC, {}),  # the fabric sees node addresses only
+        ("vxlan", "eth0-down", "node-b", {"out": "VPC", "in": "node-b"}),
+        ("host-gw", "eth0-down", "node-b", {"out": "node-a", "in": "node-b"}),
+        ("host-gw", "security-group-rule-missing", VPC, {}),
+    ],
+)
+def test_a_fault_on_another_backend(backend: str, fault: str, target: str, broken: dict[str, str]) -> None:
+    network = build(replace(article_plan(), **CLUSTERS[backend])).network
+    assert fates(break_network(network, fault, target)) == {name: broken.get(name, OK) for name in JOURNEYS}

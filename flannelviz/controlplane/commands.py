@@ -8,8 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from flannelviz.packet import AnyRow
-from flannelviz.tables import Address, Chain, File, Link, Match, Origin, Route, RouteEntry, Rule, Sysctl
+from flannelviz.tables import (
+    Address,
+    Chain,
+    FdbEntry,
+    File,
+    Link,
+    Match,
+    Neighbor,
+    Origin,
+    PolicyRule,
+    Route,
+    RouteEntry,
+    Rule,
+    Sysctl,
+)
 
+MAIN = 254
+VXLAN = "id 1 dstport 8472 nolearning dev eth0"  # Source: flannel backend/vxlan/device.go
 Placed = tuple[str, AnyRow]  # a place and a row there
 
 
@@ -44,15 +60,24 @@ def _lines(row: AnyRow, old: AnyRow | None) -> Iterator[str]:
         case Link(kind="bridge"):
             yield f"ip link add {row.name} mtu {row.mtu} type bridge"
             yield f"ip link set {row.name} up"
-        case Link(kind="veth", peer=(pod, dev)) if row.master:
+        case Link(kind="vxlan"):
+            yield f"ip link add {row.name} address {row.mac} mtu {row.mtu} type vxlan {VXLAN}"
+            yield f"ip link set {row.name} up"
+        case Link(kind="veth", peer=(pod, dev)) if "/" in pod:
             yield f"ip link add {row.name} mtu {row.mtu} type veth peer name {dev} netns {pod.rpartition('/')[2]}"
-            yield f"ip link set {row.name} master {row.master} up"
+            yield f"ip link set {row.name}{f' master {row.master}' if row.master else ''} up"
         case Link():
             yield f"ip link set {row.name} up"
         case Address():
             yield f"ip addr add {row.interface} dev {row.dev}"
         case Route():
             yield f"ip route add {route_words(row)}"
+        case PolicyRule():
+            yield f"ip rule add {_policy_words(row)}"
+        case Neighbor(state="PERMANENT"):
+            yield f"ip neigh add {row.dst} lladdr {row.lladdr} dev {row.dev} nud permanent"
+        case FdbEntry(dst=node) if node is not None:
+            yield f"bridge fdb add {row.lladdr} dev {row.dev} dst {node} self permanent"
         case Sysctl():
             yield f"sysctl -w {row.name}={row.value}"
         case Chain():
@@ -70,7 +95,17 @@ def route_words(route: Route) -> str:
     words += [f"proto {route.proto}"] if route.proto else []
     words += [f"scope {route.scope}"] if route.scope else []
     words += [f"src {route.src}"] if route.src else []
+    words += [f"table {route.table}"] if route.table != MAIN else []
+    words += ["onlink"] if route.onlink else []
     return " ".join(words)
+
+
+def _policy_words(rule: PolicyRule) -> str:
+    words = [f"priority {rule.priority}"]
+    words += [f"from {rule.src}"] if rule.src else []
+    words += [f"to {rule.dst}"] if rule.dst else []
+    words += [f"iif {rule.in_dev}"] if rule.in_dev else []
+    return " ".join([*words, f"table {'main' if rule.table == MAIN else rule.table}"])
 
 
 def _chain_lines(chain: Chain, old: Chain | None) -> Iterator[str]:
@@ -83,11 +118,24 @@ def _chain_lines(chain: Chain, old: Chain | None) -> Iterator[str]:
 
 
 def rule_words(rule: Rule) -> str:
-    """Return a rule in the words of `iptables -A`, for the matches that flannel and `bridge` use."""
+    """Return a rule in the words of `iptables -A`, for the matches that flannel, `bridge` and kube-proxy use."""
     words = [*_address("-s", rule.src), *_address("-d", rule.dst)]
-    words += [f"-m mark --mark {rule.mark[0]:#x}/{rule.mark[1]:#x}"] if rule.mark else []
+    words += [f"-p {rule.proto}"] if rule.proto else []
+    words += [f"--dport {rule.dport}"] if rule.dport is not None else []
+    words += [f"-m conntrack --ctstate {rule.ctstate}"] if rule.ctstate else []
+    words += [f"-m mark {'! ' * rule.mark_negated}--mark {rule.mark[0]:#x}/{rule.mark[1]:#x}"] if rule.mark else []
     words += [f"-m comment --comment '{rule.comment}'"] if rule.comment else []
-    return " ".join([*words, "-j", rule.target, *rule.options])
+    words += [f"-m statistic --mode random --probability {rule.probability:.5f}"] if rule.probability else []
+    return " ".join([*words, "-j", rule.target, *_written(rule), *rule.options])
+
+
+def _written(rule: Rule) -> Iterator[str]:
+    """Return what a target writes: a mark, or another destination."""
+    if rule.set_mark is not None:
+        yield f"--set-xmark {rule.set_mark[0]:#x}/{rule.set_mark[1]:#x}"
+    if rule.target == "DNAT" and rule.to is not None:
+        address, port = rule.to
+        yield f"--to-destination {address}" + (f":{port}" if port is not None else "")
 
 
 def _address(flag: str, match: Match | None) -> list[str]:

@@ -96,7 +96,7 @@ def _plan_cluster(draft: Draft, plan: ClusterPlan) -> Change:
     """Return the answers at the console; with them ACK lets pods into the security group."""
     return Change(
         CONSOLE,
-        f"CreateCluster: pod CIDR {plan.cluster_cidr}, {1 << (32 - plan.node_mask)} addresses per node, flannel",
+        f"CreateCluster: pod CIDR {plan.cluster_cidr}, {1 << (32 - plan.node_mask)} addresses per node, {plan.cni}",
         (VPC,),
         create_cluster(plan),
         vpc=replace(draft.vpc, security_groups=console.create_vpc(plan).security_groups),

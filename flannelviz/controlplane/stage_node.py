@@ -43,7 +43,8 @@ def _install_cni(draft: Draft, name: str) -> Change:
     return Change(FLANNELD, action, (name,), flanneld.cni_conf(draft.plan), written={name: tables})
 
 
-def _ready(draft: Draft, name: str) -> Change:
+def ready(draft: Draft, name: str) -> Change:
+    """Return the kubelet's report once there is a CNI configuration."""
     node = replace(draft.nodes[name], ready="True")
     action = f"finds a CNI configuration on {name}: the Node is Ready"
     return Change(KUBELET, action, (name,), node_file(node, KUBELET, "reports Ready"), nodes=(node,))
@@ -173,8 +174,8 @@ def _initialise_jobs(draft: Draft) -> list[Job]:
 
 def _flanneld_jobs(draft: Draft) -> list[Job]:
     masquerade = (_masquerade,) if draft.plan.masquerade else ()
-    registers = (_install_cni, _ready, _acquire_lease, *masquerade, _forward, _write_subnet_env)
-    exits = (_install_cni, _ready, _acquire_lease)
+    registers = (_install_cni, ready, _acquire_lease, *masquerade, _forward, _write_subnet_env)
+    exits = (_install_cni, ready, _acquire_lease)
     return [job(node.name, *(registers if node.pod_cidr else exits)) for node in draft.nodes.values()]
 
 

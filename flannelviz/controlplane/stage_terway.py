@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from flannelviz.controlplane import terway
 from flannelviz.controlplane.draft import Change, Draft, Group, Job, Phase, job
+from flannelviz.controlplane.stage_node import ready
 from flannelviz.controlplane.stage_pod import PodsOf, Wanted
 from flannelviz.controlplane.terway import TERWAY
 from flannelviz.model import RESERVED_HEAD, RESERVED_TAIL, VPC, Ecs, NodePlan, Pod, VSwitch
@@ -14,6 +15,12 @@ from flannelviz.model import RESERVED_HEAD, RESERVED_TAIL, VPC, Ecs, NodePlan, P
 
 def _vswitch(draft: Draft, ecs: Ecs) -> VSwitch:
     return next(vswitch for vswitch in draft.plan.vswitches if vswitch.name == ecs.vswitch)
+
+
+def _install_cni(draft: Draft, name: str) -> Change:
+    conf = terway.cni_conf()
+    tables = draft.written[name].adding(conf)
+    return Change(TERWAY, f"copies {conf.path} to {name}", (name,), conf, written={name: tables})
 
 
 def _attach_eni(draft: Draft, name: str) -> Change:
@@ -56,7 +63,11 @@ def _wire(draft: Draft, wanted: Wanted) -> Change:
 
 
 def _node_jobs(draft: Draft) -> list[Job]:
-    return [job(node.name, _attach_eni, _assign_addresses) for node in draft.plan.nodes if node.pods]
+    needed = {node.name for node in draft.plan.nodes if node.pods}
+    return [
+        job(name, _install_cni, ready, *((_attach_eni, _assign_addresses) if name in needed else ()))
+        for name in draft.nodes
+    ]
 
 
 def _pod_jobs(draft: Draft) -> list[Job]:

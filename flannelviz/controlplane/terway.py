@@ -6,6 +6,7 @@ Source: AliyunContainerService/terway docs/design.md, plugin/datapath/policy_rou
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from zlib import crc32
@@ -16,6 +17,7 @@ from flannelviz.tables import (
     LO,
     Address,
     Eni,
+    File,
     Link,
     Neighbor,
     Origin,
@@ -27,6 +29,7 @@ from flannelviz.tables import (
 )
 
 TERWAY = "terway"
+CNI_CONF = "/etc/cni/net.d/10-terway.conf"
 ETH1 = "eth1"
 ENI_TABLE = 1003  # 1000 and the number of the ENI's link
 TO_POD, FROM_POD = 512, 2048  # priorities of the two rules that each pod has
@@ -41,6 +44,16 @@ def eni_id(ecs: Ecs) -> str:
 def eni_mac(ecs: Ecs) -> str:
     """Return the MAC of that ENI."""
     return "00:16:3f:" + crc32(ecs.name.encode()).to_bytes(4, "big")[1:].hex(":")
+
+
+def cni_conf() -> File:
+    """Return the CNI configuration that the kubelet finds.
+
+    Source: AliyunContainerService/terway terway.yml.
+    """
+    text = json.dumps({"cniVersion": "0.3.0", "name": "terway", "type": "terway"}, indent=2)
+    origin = Origin(TERWAY, f"writes {CNI_CONF}", "10-terway.conf of the ConfigMap eni-config")
+    return File(CNI_CONF, text + "\n", origin)
 
 
 def eni_attached(tables: Tables, ecs: Ecs, vswitch: VSwitch) -> Tables:

@@ -69,7 +69,10 @@ def too_large(visit: Visit, tables: Tables, route: Route, error: str) -> Disposi
 
 
 def filtered(visit: Visit, tables: Tables, name: str, in_dev: str | None, out_dev: str | None) -> Disposition | None:
-    """Return DENIED if the filter chain drops the packet, else None; an empty ACCEPT chain is no step."""
+    """Return DENIED if the filter chain drops the packet, else None; an empty ACCEPT chain is no step.
+
+    REJECT drops it as well, and says so to the sender, as "port unreachable" unless told otherwise.
+    """
     if "chains" in tables.unknown:
         return unknown(visit, "chains", ("iptables -S {}", name))
     chain = tables.chain("filter", name)
@@ -78,6 +81,8 @@ def filtered(visit: Visit, tables: Tables, name: str, in_dev: str | None, out_de
     said, runner_up = decide(tables, chain, Asked(visit.packet, in_dev, out_dev, visit.state))
     saying = ("{}: {}", name, said.target)
     visit.note(f"filter {name}", saying, said.row, runner_up, asking=("iptables -S {}", name))
+    if said.target == "REJECT":
+        answer_with(visit, tables, "port unreachable")
     return None if said.target == "ACCEPT" else Disposition.DENIED
 
 

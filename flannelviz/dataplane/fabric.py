@@ -282,7 +282,7 @@ def on_internet(network: Network, place: str, packet: Packet, in_dev: str | None
         visit.note("route", saying, asking=(PATH, packet.dst))
         return visit.hop(Disposition.NO_ROUTE)
     visit.note("route", ("{} belongs to the VPC's Internet gateway", packet.dst), asking=(PATH, packet.dst))
-    visit.out_dev, visit.next, visit.next_dev = INTERNET, VPC, INTERNET
+    visit.out_dev, visit.next, visit.next_dev = ETH0, VPC, INTERNET
     return visit.hop(Disposition.FORWARDED)
 
 

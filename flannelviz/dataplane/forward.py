@@ -247,10 +247,18 @@ def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:
 
 
 def _decapsulated(visit: Visit, tables: Tables) -> Disposition | None:
-    """Return what becomes of the packet inside a VXLAN packet, which comes in by the VXLAN device; None without one."""
+    """Return what becomes of the packet inside a VXLAN packet, which comes in by the VXLAN device; None if it is none.
+
+    Source: drivers/net/vxlan, vxlan_stop: without a device that is up, nobody listens on its UDP port.
+    """
     inner, dev = visit.packet.inner, vxlan_device(tables)
-    if inner is None or dev is None or visit.packet.dport != VXLAN_PORT:
+    if inner is None:
         return None
+    if dev is None:
+        saying = ("no VXLAN device is up, so nobody listens on UDP port {}", VXLAN_PORT)
+        visit.note("vxlan", saying, asking=("ip -d link show type vxlan",))
+        answer_with(visit, tables, "port unreachable")
+        return Disposition.REFUSED
     visit.note(
         "vxlan", ("{} unpacks it, VNI {}", dev.name, VNI), dev, now=inner, asking=("ip -d link show {}", dev.name)
     )

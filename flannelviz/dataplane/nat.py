@@ -152,7 +152,7 @@ def _applied(visit: Visit, said: Verdict, source: Callable[[], IPv4Address | Non
     if said.target == "DNAT" and to is not None:
         return replace(packet, dst=to[0], dport=packet.dport if to[1] is None else to[1])
     if said.target == "SNAT" and to is not None:
-        return _on_a_free_port(visit, replace(packet, src=to[0]))
+        return _on_a_free_port(visit, replace(packet, src=to[0], sport=packet.sport if to[1] is None else to[1]))
     if said.target == "MASQUERADE":
         address = source()
         if address is not None and address != packet.src:

@@ -35,8 +35,12 @@ def fault_called(name: str) -> Fault:
 
 
 def targets(network: Network, fault: Fault) -> tuple[str, ...]:
-    """Return the places that `fault` can hit in this network: those whose tables are known."""
-    return tuple(place for place in _candidates(network, fault) if not _unknown(network, fault, place))
+    """Return the places that `fault` can hit in this network: known tables, and something to break."""
+    return tuple(
+        place
+        for place in _candidates(network, fault)
+        if not _unknown(network, fault, place) and fault.fits(network, place)
+    )
 
 
 def _candidates(network: Network, fault: Fault) -> Iterator[str]:
@@ -46,7 +50,15 @@ def _candidates(network: Network, fault: Fault) -> Iterator[str]:
     elif fault.target == "node":
         yield from (name for name in network.nodes if name in network.written)
     else:
-        yield from (place for place in network.pods if network.plan is None or network.port(place) is not None)
+        yield from (
+            place
+            for place in network.pods
+            if network.plan is None or network.port(place) is not None or place in network.written
+        )
+
+
+def _is_wired(network: Network, pod: str) -> bool:
+    return network.port(pod) is not None or pod in network.written
 
 
 def _unknown(network: Network, fault: Fault, place: str) -> tuple[str, ...]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from flannelviz.faults.changes import (
     Break,
+    can_share_a_podcidr,
     edit,
     flushed,
     forward_policy_drop,
+    has_cni0,
+    has_entry,
+    has_instance_entries,
+    has_port,
     link_down,
     masquerading_by_bridge,
     other_instance,
@@ -33,6 +39,7 @@ from flannelviz.faults.changes import (
     without_security_rule,
     without_snat,
 )
+from flannelviz.network import Network
 from flannelviz.tables import CNI0, ETH0
 
 Target = Literal["node", "pod", "VPC"]
@@ -50,6 +57,7 @@ class Fault:
     command: str  # what shows the fault on a real machine
     apply: Break
     edits: tuple[str, ...] = ()  # which tables of the VPC, or of the place, must be known for it
+    fits: Callable[[Network, str], bool] = lambda _network, _place: True  # whether there is anything to break
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -61,6 +69,7 @@ FAULTS: tuple[Fault, ...] = (
         "pods on this node and pods elsewhere cannot reach each other; same node and Internet are fine",
         "aliyun vpc DescribeRouteEntryList",
         without_entry,
+        fits=has_entry,
         edits=("route_tables",),
     ),
     Fault(
@@ -71,6 +80,7 @@ FAULTS: tuple[Fault, ...] = (
         "as without the entry, for pods that run there; ordinary new ones stay Pending, since the node is tainted",
         "kubectl get events --field-selector reason=CreateRouteFailed",
         quota_reached,
+        fits=has_entry,
         edits=("route_tables",),
     ),
     Fault(
@@ -81,6 +91,7 @@ FAULTS: tuple[Fault, ...] = (
         "packets for its pods come to the wrong node, which sends them back to the VPC: a loop until the TTL ends",
         "aliyun vpc DescribeRouteEntryList",
         pointing_at(other_instance, "vpc-route-wrong-ecs"),
+        fits=lambda network, node: has_entry(network, node) and len(network.nodes) > 1,
         edits=("route_tables",),
     ),
     Fault(
@@ -91,6 +102,7 @@ FAULTS: tuple[Fault, ...] = (
         "packets for its pods vanish in the VPC",
         "aliyun vpc DescribeRouteEntryList",
         pointing_at(lambda _network, _node: "i-released0000000000", "vpc-route-stale"),
+        fits=has_entry,
         edits=("route_tables",),
     ),
     Fault(
@@ -101,6 +113,7 @@ FAULTS: tuple[Fault, ...] = (
         "no pod reaches a pod on another node; every node is tainted, so ordinary new pods stay Pending",
         "kubectl describe node | grep -A3 NetworkUnavailable",
         with_second_route_table,
+        fits=has_instance_entries,
         edits=("route_tables",),
     ),
     Fault(
@@ -111,6 +124,7 @@ FAULTS: tuple[Fault, ...] = (
         "its pods send, and the answers go to the other node, to whoever has the address there",
         "kubectl get nodes -o custom-columns=NAME:.metadata.name,CIDR:.spec.podCIDR",
         with_the_podcidr_of_another,
+        fits=can_share_a_podcidr,
         edits=("lan", "fixed_links", "addresses", "routes"),
     ),
     Fault(
@@ -227,7 +241,7 @@ FAULTS: tuple[Fault, ...] = (
         "flanneld-not-running",
         "node",
         "the daemonset does not tolerate a taint of this node, or its image cannot be pulled",
-        "no masquerade rules, no forward rules, no /run/flannel/subnet.env",
+        "no masquerade and forward rules, no /run/flannel/subnet.env, and no device or route of the backend",
         "new pods stay in ContainerCreating; running ones lose the Internet",
         "ls /run/flannel/subnet.env",
         edit(without_flanneld),
@@ -241,6 +255,7 @@ FAULTS: tuple[Fault, ...] = (
         "its pods are cut off; what comes for them from the VPC goes back there: a loop until the TTL ends",
         "ip link show cni0",
         edit(without_cni0),
+        fits=has_cni0,
         edits=("fixed_links", "addresses", "routes", "lan"),
     ),
     Fault(
@@ -251,6 +266,7 @@ FAULTS: tuple[Fault, ...] = (
         "its pods are cut off; what comes for them from the VPC loops until the TTL ends",
         "ip link show cni0",
         link_down(CNI0),
+        fits=has_cni0,
         edits=("fixed_links",),
     ),
     Fault(
@@ -261,6 +277,7 @@ FAULTS: tuple[Fault, ...] = (
         "pods of this node reach each other and nobody else",
         "ip addr show cni0",
         edit(without_cni0_address),
+        fits=has_cni0,
         edits=("addresses", "routes"),
     ),
     Fault(
@@ -271,6 +288,7 @@ FAULTS: tuple[Fault, ...] = (
         'new pods fail: "cni0" already has an IP address different from ...; those that run reach only each other',
         "ip addr show cni0",
         with_old_cni0_address,
+        fits=has_cni0,
         edits=("addresses", "routes", "lan"),
     ),
     Fault(
@@ -321,6 +339,7 @@ FAULTS: tuple[Fault, ...] = (
         "the pod sends, its node answers for the gateway, but nothing finds the way back to it",
         "bridge link",
         port_changed(lambda port: port._replace(attached=False)),
+        fits=has_port,
         edits=("lan",),
     ),
     Fault(
@@ -331,6 +350,7 @@ FAULTS: tuple[Fault, ...] = (
         "the pod reaches nobody, and nobody reaches it",
         "ip link | grep veth",
         port_changed(lambda port: port._replace(up=False)),
+        fits=has_port,
         edits=("lan",),
     ),
     Fault(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import Any
 
 from flannelviz.controlplane.cloud_routes import initialized
 from flannelviz.controlplane.cni import pod_masqueraded, wired
@@ -69,6 +70,35 @@ def entry_of(network: Network, node: str) -> RouteEntry:
             f"the VPC holds no entry for {node}'s podCIDR {cidr}; break another node, or add the entry first"
         )
     return found
+
+
+def has_entry(network: Network, node: str) -> bool:
+    """Return whether the VPC holds an entry for a node's podCIDR; with vxlan, host-gw and Terway it needs none."""
+    known: frozenset[IPv4Network] | None = network.vpc.memo.get("custom entries")
+    if known is None:
+        known = network.vpc.memo["custom entries"] = frozenset(e.dst for e in network.vpc.routes if e.kind == "Custom")
+    return network.nodes[node].pod_cidr in known
+
+
+def has_instance_entries(network: Network, _target: str) -> bool:
+    """Return whether any VPC entry leads to an ECS."""
+    return any(e.next_hop_type == "Instance" for e in network.vpc.routes)
+
+
+def has_cni0(network: Network, node: str) -> bool:
+    """Return whether a node has a bridge; before its first pod, and with Terway, it has none."""
+    return network.tables(node).link(CNI0) is not None
+
+
+def has_port(network: Network, pod: str) -> bool:
+    """Return whether a pod hangs on a bridge."""
+    return network.port(pod) is not None
+
+
+def can_share_a_podcidr(network: Network, node: str) -> bool:
+    """Return whether a node has a pod LAN, and another node a podCIDR."""
+    others = any(n.name != node and n.pod_cidr is not None for n in network.nodes.values())
+    return others and network.tables(node).lan is not None
 
 
 def without_entry(network: Network, node: str) -> Network:
@@ -189,6 +219,23 @@ def flushed(table: str) -> Callable[[Tables], Tables]:
     return change
 
 
+FLANNELD = "flanneld"
+
+
+def without_flannels_rules(table: str) -> Callable[[Tables], Tables]:
+    """Return tables whose iptables `table` has nothing of flanneld's, and all that kube-proxy and others wrote."""
+
+    def change(tables: Tables) -> Tables:
+        kept = tuple(
+            replace(c, rules=tuple(r for r in c.rules if r.origin.component != FLANNELD)) if c.table == table else c
+            for c in tables.chains
+            if c.table != table or c.policy is not None or c.origin.component != FLANNELD
+        )
+        return replace(tables, chains=kept)
+
+    return change
+
+
 def forward_policy_drop(tables: Tables) -> Tables:
     """Return tables whose filter FORWARD chain drops what no rule accepts."""
     old = tables.chain("filter", "FORWARD") or Chain("filter", "FORWARD", "ACCEPT")
@@ -196,9 +243,13 @@ def forward_policy_drop(tables: Tables) -> Tables:
 
 
 def without_flanneld(tables: Tables) -> Tables:
-    """Return tables of a node on which flanneld never ran."""
-    emptied = flushed("nat")(flushed("filter")(tables))
-    return replace(emptied, files=tuple(f for f in emptied.files if not f.path.startswith("/run/flannel")))
+    """Return tables of a node on which flanneld never ran: none of its rules, devices, routes and neighbours."""
+    emptied = without_flannels_rules("nat")(without_flannels_rules("filter")(tables))
+    rows = ("fixed_links", "addresses", "routes", "neighbors", "fdb")
+    kept: dict[str, Any] = {
+        name: tuple(r for r in getattr(tables, name) if r.origin.component != FLANNELD) for name in rows
+    }
+    return replace(emptied, files=tuple(f for f in emptied.files if not f.path.startswith("/run/flannel")), **kept)
 
 
 def without_cni0(tables: Tables) -> Tables:
@@ -251,9 +302,9 @@ def _free_block(network: Network, node: str) -> IPv4Network:
 def masquerading_by_bridge(tables: Tables) -> Tables:
     """Return tables as FLANNEL_IPMASQ=false makes them: a chain for each pod, which spares only the own podCIDR."""
     if tables.lan is None:
-        return flushed("nat")(tables)
+        return without_flannels_rules("nat")(tables)
     lan = replace(tables.lan, netconf={**tables.lan.netconf, "ipMasq": True})
-    translated = replace(flushed("nat")(tables), lan=lan)
+    translated = replace(without_flannels_rules("nat")(tables), lan=lan)
     for port in lan.ports:
         translated = pod_masqueraded(translated, port.pod)
     return translated
@@ -280,7 +331,8 @@ def port_changed(change: Callable[[Port], Port]) -> Break:
     def apply(network: Network, pod: str) -> Network:
         node = network.pods[pod].node or ""
         tables = network.tables(node)
-        assert tables.lan is not None, "a pod with a port has a LAN"
+        if tables.lan is None or tables.lan.port(pod) is None:
+            raise FaultError(f"{pod} has no port on a bridge of {node or 'any node'}; name a pod that the bridge wired")
         ports = tuple(change(port) if port.pod == pod else port for port in tables.lan.ports)
         return network.writing(node, replace(tables, lan=replace(tables.lan, ports=ports)))
 

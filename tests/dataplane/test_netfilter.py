@@ -85,3 +85,70 @@ def test_the_compiled_test_equals_the_definition(
     ((_, test),) = compiled(chains(chain), chain)
     asked = Asked(Packet(src, dst), None, out_dev)
     assert test(asked, mark) == matches(rule, asked, mark)
+
+
+# --- marks, states, chance -------------------------------------------------------------------------------------------
+
+MARKING = (Rule("MARK", src=Match(P), set_mark=(0x4000, 0x4000)), Rule("DROP", mark=(0x4000, 0x4000)))
+
+
+@pytest.mark.parametrize(("src", "target", "mark"), [("172.16.0.130", "DROP", 0x4000), ("172.16.8.2", "ACCEPT", 0)])
+def test_a_mark_is_seen_by_the_rules_after_it(src: str, target: str, mark: int) -> None:
+    chain = Chain("nat", "POSTROUTING", "ACCEPT", MARKING)
+    said = verdict(chains(chain), chain, Asked(packet(src, "10.0.0.1")))
+    assert (said.target, said.mark) == (target, mark)
+
+
+@pytest.mark.parametrize(
+    ("before", "set_mark", "after"),
+    [
+        (0x0001, (0x4000, 0x4000), 0x4001),  # or: kube-proxy's mark keeps other bits
+        (0x4001, (0x4000, 0x0), 0x0001),  # xor: how kube-proxy of today takes its mark away
+        (0xFFFF, (0x1, 0xFFFFFFFF), 0x1),
+    ],
+)
+def test_set_xmark_clears_the_mask_and_flips_the_value(before: int, set_mark: tuple[int, int], after: int) -> None:
+    chain = Chain("nat", "POSTROUTING", "ACCEPT", (Rule("MARK", set_mark=set_mark),))
+    assert verdict(chains(chain), chain, Asked(packet("10.0.0.1", "10.0.0.2", mark=before))).mark == after
+
+
+@pytest.mark.parametrize(
+    ("condition", "matching"),
+    [
+        ({"src": Match(P)}, True),
+        ({"src": Match(P, negated=True)}, False),
+        ({"dst": Match(P, negated=True)}, True),
+        ({"mark": (0x4000, 0x4000)}, False),
+        ({"mark": (0x4000, 0x4000), "mark_negated": True}, True),
+        ({"in_dev": "cni0"}, True),
+        ({"in_dev": "! cni0"}, False),
+        ({"proto": "tcp", "dport": 80}, True),
+        ({"proto": "udp", "dport": 80}, False),
+        ({"dport": 81}, False),
+        ({"ctstate": "NEW"}, True),
+        ({"ctstate": "ESTABLISHED,RELATED"}, False),
+    ],
+)
+def test_each_condition_and_its_negation(condition: dict, matching: bool) -> None:
+    asked = Asked(packet("172.16.0.130", "172.16.8.2", proto="tcp", dport=80), "cni0", "eth0", "NEW")
+    assert matches(Rule("ACCEPT", **condition), asked) is matching
+
+
+@pytest.mark.parametrize(("dice", "row"), [(0.0, 0), (0.2, 0), (0.3, 1), (0.6, 1), (0.7, 2), (0.999, 2)])
+def test_one_throw_serves_all_random_rules(dice: float, row: int) -> None:
+    rules = (Rule("ACCEPT", probability=0.25), Rule("ACCEPT", probability=0.5), Rule("ACCEPT"))
+    chain = Chain("nat", "OUTPUT", "ACCEPT", rules)
+    said = verdict(chains(chain), chain, Asked(packet("10.0.0.1", "10.0.0.2", dice=dice)))
+    assert chain.rules.index(said.row) == row
+
+
+def test_return_from_a_called_chain_goes_on_with_its_mark() -> None:
+    own = Chain("nat", "OWN", None, (MARKING[0], Rule("RETURN"), Rule("DROP")))
+    main = Chain("nat", "POSTROUTING", "ACCEPT", (Rule("OWN"), Rule("MASQUERADE", mark=(0x4000, 0x4000))))
+    said = verdict(chains(main, own), main, Asked(packet("172.16.0.130", "10.0.0.1")))
+    assert (said.target, said.mark) == ("MASQUERADE", 0x4000)
+
+
+def test_a_jump_to_a_chain_that_is_not_there_changes_nothing() -> None:
+    chain = Chain("nat", "POSTROUTING", "ACCEPT", (Rule("NOWHERE"), Rule("MASQUERADE")))
+    assert verdict(chains(chain), chain, Asked(packet("10.0.0.1", "10.0.0.2"))).target == "MASQUERADE"

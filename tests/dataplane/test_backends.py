@@ -1,0 +1,208 @@
+"""The same journey under each backend: who is visited, who counts the TTL, which headers the fabric sees."""
+
+from dataclasses import replace
+
+import pytest
+
+from flannelviz.controlplane.timeline import build
+from flannelviz.dataplane.trace import trace
+from flannelviz.faults import break_network
+from flannelviz.network import Network
+from flannelviz.packet import Disposition, Packet, Trace
+from flannelviz.tables import Link
+from flannelviz.topologies import article_plan
+
+A1, B1, NODE_A, NODE_B = "172.16.0.130", "172.16.8.2", "192.168.0.10", "192.168.0.11"
+BACKENDS = {
+    "alloc": {"backend": "alloc"},
+    "ali-vpc": {"backend": "ali-vpc"},
+    "host-gw on a switch": {"backend": "host-gw", "fabric": "switch"},
+    "vxlan": {"backend": "vxlan"},
+}
+
+
+def network_with(**changes: object) -> Network:
+    return build(replace(article_plan(), **changes)).network
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, Network]:
+    return {name: network_with(**changes) for name, changes in BACKENDS.items()}
+
+
+def places(found: Trace) -> str:
+    return " ".join(hop.place.removeprefix("default/") for hop in found.request)
+
+
+def step(found: Trace, place: str, kind: str):  # type: ignore[no-untyped-def]
+    hop = next(hop for hop in found.request if hop.place == place)
+    return next(step for step in hop.steps if step.kind == kind)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("source", "destination", "way", "seen", "ttl"),
+    [
+        ("a1", "b1", "a1 node-a VPC node-b b1", A1, 62),
+        ("a1", "a2", "a1 node-a a2", A1, 64),
+        ("a1", "db", "a1 node-a VPC db", NODE_A, 63),
+        ("a1", "node-b", "a1 node-a VPC node-b", NODE_A, 63),
+        ("a1", "Internet", "a1 node-a VPC Internet", "198.51.100.1", 63),
+    ],
+)
+def test_each_backend_leads_the_same_way(
+    networks: dict[str, Network], backend: str, source: str, destination: str, way: str, seen: str, ttl: int
+) -> None:
+    found = trace(networks[backend], source, destination)
+    assert found.ok
+    assert places(found) == way
+    assert [hop.place for hop in found.reply] == [hop.place for hop in reversed(found.request)]
+    assert (str(found.source_seen), found.request[-1].sent.ttl) == (seen, ttl)
+
+
+@pytest.mark.parametrize(
+    ("backend", "decided"),
+    [
+        ("alloc", "0.0.0.0/0"),  # the node knows nothing of the other podCIDR
+        ("ali-vpc", "0.0.0.0/0"),
+        ("host-gw on a switch", "172.16.8.0/25"),
+        ("vxlan", "172.16.8.0/25"),
+    ],
+)
+def test_which_route_of_the_node_decides(networks: dict[str, Network], backend: str, decided: str) -> None:
+    assert str(step(trace(networks[backend], "a1", "b1"), "node-a", "route").row.dst) == decided
+
+
+@pytest.mark.parametrize(
+    ("backend", "seen"),
+    [("alloc", NODE_A), ("ali-vpc", NODE_A), ("host-gw on a switch", NODE_A), ("vxlan", "172.16.0.128")],
+)
+def test_the_source_of_a_node_is_that_of_the_device(networks: dict[str, Network], backend: str, seen: str) -> None:
+    assert str(trace(networks[backend], "node-a", "b1").source_seen) == seen
+
+
+@pytest.mark.parametrize(
+    ("backend", "known"), [("alloc", True), ("ali-vpc", True), ("host-gw on a switch", False), ("vxlan", False)]
+)
+def test_only_where_the_vpc_knows_podcidrs_does_another_ecs_reach_pods(
+    networks: dict[str, Network], backend: str, known: bool
+) -> None:
+    assert trace(networks[backend], "db", "b1").ok is known
+
+
+# --- vxlan -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_fabric_sees_node_addresses_and_the_pods_inside(networks: dict[str, Network]) -> None:
+    found = trace(networks["vxlan"], "a1", "b1")
+    outer = next(hop for hop in found.request if hop.place == "VPC").received
+    assert (str(outer.src), str(outer.dst), outer.proto, outer.dport, outer.size) == (NODE_A, NODE_B, "udp", 8472, 134)
+    inner = outer.inner
+    assert inner is not None
+    assert (str(inner.src), str(inner.dst), inner.proto, inner.ttl, inner.size) == (A1, B1, "icmp", 63, 84)
+    macs = [networks["vxlan"].tables(node).link("flannel.1").mac for node in ("node-a", "node-b")]
+    assert [inner.src_mac, inner.dst_mac] == macs
+    assert found.request[-1].sent.inner is None
+
+
+def test_the_three_rows_of_a_lease_are_read_in_turn(networks: dict[str, Network]) -> None:
+    kinds = [s.kind for s in trace(networks["vxlan"], "a1", "b1").request[1].steps]
+    wanted = ["route", "neighbor", "fdb", "vxlan"]
+    after = kinds[kinds.index("route") :]
+    assert [kind for kind in after if kind in wanted] == [*wanted, "neighbor"]  # then the gateway of eth0
+
+
+def test_the_other_end_unpacks_before_it_routes(networks: dict[str, Network]) -> None:
+    kinds = [s.kind for s in trace(networks["vxlan"], "a1", "b1").request[3].steps]
+    assert kinds.index("vxlan") < kinds.index("route")
+
+
+@pytest.mark.parametrize(
+    ("rows", "disposition"),
+    [
+        ("routes", Disposition.SOURCE_REJECTED),  # the default route, and no SNAT entry for pods
+        ("neighbors", Disposition.NEIGHBOR_UNREACHABLE),  # flannel.1 does not ask
+        ("fdb", Disposition.UNDELIVERABLE),
+    ],
+)
+def test_each_of_the_three_rows_is_needed(networks: dict[str, Network], rows: str, disposition: Disposition) -> None:
+    tables = networks["vxlan"].tables("node-a")
+    left = tuple(row for row in getattr(tables, rows) if "node-b" not in row.origin.because)
+    broken = networks["vxlan"].writing("node-a", replace(tables, **{rows: left}))
+    assert trace(broken, "a1", "b1").disposition is disposition
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_without_the_device_nobody_listens_on_its_port(networks: dict[str, Network], gone: bool) -> None:
+    tables = networks["vxlan"].tables("node-b")
+    link = tables.link("flannel.1")
+    changed = tables.without(link) if gone else tables.adding(replace(link, up=False))
+    found = trace(networks["vxlan"].writing("node-b", changed), "a1", "b1")
+    assert (found.disposition, found.died_at, found.reply) == (Disposition.REFUSED, "node-b", ())
+    assert [(hops[0].place, hops[-1].place) for hops in found.errors] == [("node-b", "node-a")]
+
+
+def test_another_vtep_mac_is_not_taken(networks: dict[str, Network]) -> None:
+    tables = networks["vxlan"].tables("node-b")
+    moved = tables.adding(Link("flannel.1", "vxlan", "fe:00:00:00:00:01", 1450))
+    found = trace(networks["vxlan"].writing("node-b", moved), "a1", "b1")
+    assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-b")
+
+
+# --- MTU -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("backend", "size", "died"),
+    [
+        ("vxlan", 1450, None),
+        ("vxlan", 1451, "default/a1"),
+        ("alloc", 1500, None),
+        ("alloc", 1501, "default/a1"),
+        ("host-gw on a switch", 1500, None),
+    ],
+)
+def test_the_largest_packet_of_a_pod(networks: dict[str, Network], backend: str, size: int, died: str | None) -> None:
+    found = trace(networks[backend], "a1", "b1", size=size)
+    assert found.died_at == died
+    assert found.ok or found.disposition is Disposition.MTU_EXCEEDED
+
+
+def test_a_pod_that_believes_in_1500_hears_that_fragmentation_is_needed(networks: dict[str, Network]) -> None:
+    pod = networks["vxlan"].tables("default/a1")
+    wide = networks["vxlan"].writing("default/a1", pod.adding(replace(pod.link("eth0"), mtu=1500)))
+    found = trace(wide, "a1", "b1", size=1451)
+    assert (found.disposition, found.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
+    assert found.request[-1].icmp.what == "fragmentation needed"
+    assert [hops[-1].place for hops in found.errors] == ["default/a1"]
+    assert trace(wide, "a1", "b1", size=1451, dont_fragment=False).ok
+
+
+def test_a_full_packet_fits_the_wire_when_wrapped(networks: dict[str, Network]) -> None:
+    found = trace(networks["vxlan"], "a1", "b1", size=1450)
+    assert next(hop for hop in found.request if hop.place == "VPC").received.size == 1500
+
+
+# --- host-gw ---------------------------------------------------------------------------------------------------------
+
+
+def test_host_gw_dies_in_a_routed_vpc() -> None:
+    """The frame reaches the fabric, which looks at the destination address and not at whom the node meant."""
+    network = network_with(backend="host-gw")
+    found = trace(network, "a1", "b1")
+    assert found.died_at == "VPC"
+    assert str(step(found, "node-a", "route").row.via) == NODE_B
+    assert trace(network, "a1", "a2").ok
+    assert trace(network, "node-a", "node-b").ok
+
+
+def test_on_a_switch_the_frame_goes_to_the_node_that_was_meant(networks: dict[str, Network]) -> None:
+    found = trace(networks["host-gw on a switch"], "a1", "b1")
+    frame: Packet = next(hop for hop in found.request if hop.place == "node-a").sent
+    assert frame.dst_mac == networks["host-gw on a switch"].ecs["node-b"].mac
+    assert step(found, "VPC", "fdb").row.place == "node-b"
+
+
+def test_a_node_that_is_gone_answers_no_arp_on_a_switch(networks: dict[str, Network]) -> None:
+    broken = break_network(networks["host-gw on a switch"], "eth0-down", "node-b")
+    assert trace(broken, "a1", "b1").disposition is Disposition.NEIGHBOR_UNREACHABLE

@@ -12,7 +12,7 @@ from typing import TypeVar
 from flannelviz.model import INTERNET, VPC
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
-from flannelviz.tables import Chain, Route, RouteEntry, Rule, Tables
+from flannelviz.tables import ETH0, Chain, Link, Route, RouteEntry, Rule, Tables
 
 MOST_NODES, MOST_OTHERS, MOST_PODS, MOST_ROUTES, MOST_ENTRIES = 4, 2, 6, 5, 8
 T = TypeVar("T")
@@ -100,6 +100,15 @@ def _always(entry: RouteEntry) -> bool:
 def tables_of(network: Network, place: str) -> Tables:
     """Return the tables of a place, or empty ones where it has none yet."""
     return network.written.get(place, NO_TABLES)
+
+
+def host_end(network: Network, pod: str) -> Link | None:
+    """Return the node's end of a pod's veth pair: a port of the pod LAN, or a device of its own; None if unknown."""
+    tables = tables_of(network, network.pods[pod].node or "")
+    port = network.port(pod)
+    if port is not None and tables.lan is not None:
+        return tables.lan.veth(port)
+    return next((link for link in tables.fixed_links if link.kind == "veth" and link.peer == (pod, ETH0)), None)
 
 
 def _nodes(network: Network) -> list[str]:

@@ -51,6 +51,11 @@ def routes(network: Network, place: str) -> DataFrame:
     return frame(sheets.routes(network.tables(network.place(place))))
 
 
+def policy(network: Network, place: str) -> DataFrame:
+    """Return the policy rules at a place. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.policy(network.tables(network.place(place))))
+
+
 def neighbours(network: Network, place: str) -> DataFrame:
     """Return the neighbours at a place. Raises: UnknownPlaceError if there is none."""
     return frame(sheets.neighbours(network.tables(network.place(place))))

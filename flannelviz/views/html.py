@@ -26,6 +26,7 @@ SHORT = 24  # characters
 READABLE = 0.75  # of the width that a picture was laid out for: letters of 11 px are 8 then
 MONO_COLUMNS = {
     *("dst", "via", "dev", "src", "lladdr", "rule", "interface", "mac", "address", "podCIDR", "ip", "veth", "source"),
+    *("from", "to", "iif"),
     *("decided by", "runner-up", "change", "command", "wrote", "removed", "artefact", "next hop", "eip", "row"),
 }
 

@@ -12,8 +12,18 @@ from dataclasses import dataclass, replace
 from flannelviz.model import INTERNET, VPC
 from flannelviz.network import Network
 from flannelviz.tables import RouteEntry
-from flannelviz.views.fold import Shown, counts, entry_numbers
-from flannelviz.views.machine import CHIP_H, LAN_GAP, NODE_W, Column, column, kernel_height, machine
+from flannelviz.views.fold import Shown, counts, entry_numbers, tables_of
+from flannelviz.views.machine import (
+    CHIP_H,
+    LAN_GAP,
+    NODE_W,
+    SECOND,
+    Column,
+    column,
+    kernel_height,
+    machine,
+    second_devices,
+)
 from flannelviz.views.podlan import UNKNOWN, Item, has_lan
 from flannelviz.views.shapes import Box, Lane, Point, RowKind, RowLabel, State, Wire, ident, wire_id
 from flannelviz.views.theme import ADVANCE, BOLD_ADVANCE, SMALL, mono_width, room_for, shorten
@@ -144,7 +154,7 @@ def _vswitches(network: Network, lines: Plan) -> Iterator[Item]:
     for name, columns in under.items():
         existing = [c for c in columns if c.name in network.ecs or c.name in network.nodes]
         if existing or any(entry.dst == cidrs.get(name) for entry in network.vpc.routes):
-            yield from _vswitch(lines, _bar(lines, name, str(cidrs.get(name, "")), columns), existing)
+            yield from _vswitch(network, lines, _bar(lines, name, str(cidrs.get(name, "")), columns), existing)
 
 
 def _bar(lines: Plan, name: str, cidr: str, columns: list[Column]) -> Box:
@@ -156,7 +166,7 @@ def _bar(lines: Plan, name: str, cidr: str, columns: list[Column]) -> Box:
     return Box(id, "vswitch", VPC, short, cidr, x, lines.bar_y, right - x, BAR_H, title=label, state=state)
 
 
-def _vswitch(lines: Plan, bar: Box, existing: list[Column]) -> Iterator[Item]:
+def _vswitch(network: Network, lines: Plan, bar: Box, existing: list[Column]) -> Iterator[Item]:
     yield bar
     router = lines.router
     if bar.x + 12 <= router.middle <= bar.right - 12:
@@ -168,6 +178,15 @@ def _vswitch(lines: Plan, bar: Box, existing: list[Column]) -> Iterator[Item]:
         eth0, x = ident(found.name, "eth0"), found.spine
         points = ((x, bar.bottom), (x, lines.machine_y - CHIP_H / 2))
         yield Wire(wire_id(bar.id, eth0), bar.id, eth0, "nic", points)
+        yield from _second_nic(network, lines, bar, found)
+
+
+def _second_nic(network: Network, lines: Plan, bar: Box, found: Column) -> Iterator[Item]:
+    for link in second_devices(tables_of(network, found.name))[:1]:
+        if link.kind == "device" and found.is_node:
+            nic, x = ident(found.name, link.name), found.x + SECOND
+            points = ((x, bar.bottom), (x, lines.machine_y - CHIP_H / 2))
+            yield Wire(wire_id(bar.id, nic), bar.id, nic, "nic", points)
 
 
 def _rest(network: Network, lines: Plan) -> Iterator[Item]:
@@ -189,14 +208,21 @@ def lanes(network: Network, lines: Plan) -> tuple[Lane, ...]:
     """Return the captions of the levels, top to bottom: three successive allocations below the outside."""
     known = network.plan
     vpc = str(known.vpc_cidr) if known else "? unknown"
-    cluster = str(network.cluster_cidr) if network.cluster_cidr else "? unknown"
     count = len(network.vpc.route_tables)
     tables = {0: "", 1: "one route table"}.get(count, f"{count} route tables")
     found = (
         Lane("outside", "", "", TOP, INTERNET_H + 8),
         Lane("VPC CIDR", vpc, tables, lines.vpc.y + 20, lines.bar_y - lines.vpc.y - 28),
         Lane("ECS addresses", "", "from the vSwitch", lines.bar_y, lines.lan_y - lines.bar_y - 8),
-        Lane("cluster CIDR", cluster, "podCIDR per node", lines.lan_y, lines.vpc.bottom - lines.lan_y - 8),
+        _pod_lane(network, lines.lan_y, lines.vpc.bottom - lines.lan_y - 8),
     )
     has_pods = any(column.lan_h or column.host_h for column in lines.columns)
     return found if has_pods or not lines.columns else found[:-1]
+
+
+def _pod_lane(network: Network, y: float, height: float) -> Lane:
+    """Return the caption of the pods; with Terway they have no range of their own."""
+    if network.plan is not None and network.plan.cni == "terway":
+        return Lane("pod addresses", "", "from the vSwitch", y, height)
+    cluster = str(network.cluster_cidr) if network.cluster_cidr else "? unknown"
+    return Lane("cluster CIDR", cluster, "podCIDR per node", y, height)

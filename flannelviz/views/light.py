@@ -18,12 +18,14 @@ from flannelviz.tables import (
     FdbEntry,
     Link,
     Neighbor,
+    PolicyRule,
     Route,
     RouteEntry,
     Rule,
     SnatEntry,
 )
 from flannelviz.views.machine import route_key
+from flannelviz.views.podlan import POLICY
 from flannelviz.views.shapes import Box, Direction, Move, Point, RowLabel, Stop, Wire, ident
 from flannelviz.views.text import hop_says
 
@@ -147,9 +149,9 @@ def _bar(network: Network, place: str | None) -> list[str]:
 
 
 def _through_machine(network: Network, hop: Hop, before: str | None) -> list[str]:
-    came = _port(network, hop.place, before)
-    goes = _port(network, hop.place, hop.next_place)[::-1]
-    if not goes and hop.out_dev in (CNI0, ETH0) and hop.next_place is None:
+    came = [*_port(network, hop.place, before, hop.in_dev), *_unpacked_by(hop)]
+    goes = [*_wrapped_by(hop), *_port(network, hop.place, hop.next_place, hop.out_dev)[::-1]]
+    if not goes and hop.out_dev is not None and hop.next_place is None:
         goes = [ident(hop.place, hop.out_dev)]
     inside = [ident(hop.place, "kernel")] if _routed(hop) or not (came or goes) else []
     trail = [*came, *inside, *goes]
@@ -161,13 +163,25 @@ def _routed(hop: Hop) -> bool:
     return hop.in_dev is None or any(step.kind.split(" ")[0] not in SWITCHING for step in hop.steps)
 
 
-def _port(network: Network, place: str, other: str | None) -> list[str]:
-    """Return the boxes between the wire to `other` and the kernel of `place`."""
+def _unpacked_by(hop: Hop) -> list[str]:
+    """Return the tunnel out of which the packet came here."""
+    rows = (step.row for step in hop.steps if step.kind == "vxlan")
+    return [ident(hop.place, row.name) for row in rows if isinstance(row, Link)]
+
+
+def _wrapped_by(hop: Hop) -> list[str]:
+    """Return the tunnel into which the packet went here: the one whose FDB named a node."""
+    rows = (step.row for step in hop.steps if step.kind == "fdb")
+    return [ident(hop.place, row.dev) for row in rows if isinstance(row, FdbEntry) and row.dst is not None]
+
+
+def _port(network: Network, place: str, other: str | None, dev: str | None) -> list[str]:
+    """Return the boxes between the wire to `other` and the kernel of `place`; `dev` is the device at that wire."""
     if other is None:
         return []
     if other in network.pods:
-        return [ident(other, "veth"), ident(place, CNI0)]
-    return [ident(place, "eth0")]
+        return [ident(other, "veth"), ident(place, CNI0), ident(place, POLICY)]
+    return [ident(place, dev or ETH0)]
 
 
 def _moves(
@@ -214,6 +228,8 @@ def row_id(place: str, row: AnyRow) -> str:
             return ident(place, table)
         case Rule(target=target):
             return ident(place, "nat" if target in ("MASQUERADE", "DNAT", "SNAT") else "filter")
+        case PolicyRule():
+            return ident(place, POLICY)
         case Link(kind="veth", peer=(pod, _)) if "/" in pod:
             return ident(pod, "veth")
         case Link(name=dev) | Address(dev=dev) | FdbEntry(dev=dev) | Neighbor(dev=dev):

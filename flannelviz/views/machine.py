@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flannelviz.network import Network
-from flannelviz.tables import ETH0, Route, Tables
+from flannelviz.tables import ETH0, Link, Route, Tables
 from flannelviz.views.fold import Shown, rules, tables_of
 from flannelviz.views.podlan import PAD, UNKNOWN, Item, host_height, host_pods, lan_height, pod_lan
-from flannelviz.views.rowtext import route_text
+from flannelviz.views.rowtext import MAIN, route_text
 from flannelviz.views.shapes import Box, RowKind, RowLabel, State, Wire, ident, wire_id
 from flannelviz.views.theme import ADVANCE, BOLD_ADVANCE, NORMAL, SMALL, room_for, shorten
 
 NODE_W = 300.0
 CHIP_W, CHIP_H = 156.0, 24.0
+NIC_W, TUNNEL_W, TUNNEL_H, SECOND = 114.0, 82.0, 20.0, 118.0  # another ENI; a tunnel; how far right they reach, begin
 HEAD, KERNEL_HEAD, ROW_H, LAN_GAP = 58.0, 27.0, 17.0, 18.0
 ECS_H = 78.0
 READINESS = {"True": "node, Ready", "False": "node, NotReady"}
@@ -75,13 +76,15 @@ def machine(network: Network, parts: Shown, found: Column, y: float, lan_y: floa
     yield Wire(
         wire_id(eth0.id, kernel.id), eth0.id, kernel.id, "stack", ((found.spine, eth0.bottom), (found.spine, kernel.y))
     )
+    yield from _other_devices(tables_of(network, found.name), frame, eth0, kernel)
     yield from _rows(parts, tables_of(network, found.name), kernel)
     yield from pod_lan(network, parts, frame, lan_y, found.lan_h, found.spine)
     yield from host_pods(network, parts, frame, lan_y + found.lan_h)
 
 
 def _frame(network: Network, found: Column, y: float, bottom: float) -> Box:
-    room = found.spine - found.x - PAD - 8 if found.is_node else found.w - 2 * PAD
+    beside = found.x + SECOND if second_devices(tables_of(network, found.name)) else found.spine
+    room = beside - found.x - PAD - 8 if found.is_node else found.w - 2 * PAD
     label = shorten(found.name, room_for(room, NORMAL, BOLD_ADVANCE))
     told = _told(network, found.name)
     instance = f", {network.ecs[found.name].instance_id}" if found.name in network.ecs else ""
@@ -130,6 +133,42 @@ def _eth0(network: Network, found: Column, y: float) -> Box:
     )
 
 
+# --- tunnels and other ENIs -------------------------------------------------------------------------------------------
+
+
+def second_devices(tables: Tables) -> tuple[Link, ...]:
+    """Return what leads out of a node besides eth0: other ENIs, and tunnels."""
+    return tuple(link for link in tables.fixed_links if link.kind in ("device", "vxlan") and link.name != ETH0)
+
+
+def _other_devices(tables: Tables, frame: Box, eth0: Box, kernel: Box) -> Iterator[Item]:
+    """Return the first tunnel, between kernel and eth0, or the second ENI, beside eth0, with their wires."""
+    for link in second_devices(tables)[:1]:
+        box = _tunnel(tables, link, frame) if link.kind == "vxlan" else _second_eni(link, frame)
+        yield box
+        x = box.middle if link.kind == "vxlan" else frame.x + SECOND
+        if link.kind == "vxlan":
+            yield Wire(wire_id(eth0.id, box.id), eth0.id, box.id, "stack", ((x, eth0.bottom), (x, box.y)), box.state)
+        yield Wire(wire_id(box.id, kernel.id), box.id, kernel.id, "stack", ((x, box.bottom), (x, kernel.y)), box.state)
+
+
+def _tunnel(tables: Tables, link: Link, frame: Box) -> Box:
+    address = next((str(a.interface) for a in tables.addresses if a.dev == link.name), "no address")
+    at = (frame.x + SECOND, frame.y + CHIP_H / 2 + 13, TUNNEL_W, TUNNEL_H)
+    return _device(link, frame, at, f"{link.name} {address} mtu {link.mtu}")
+
+
+def _second_eni(link: Link, frame: Box) -> Box:
+    eni = f", {link.peer[1]}" if link.peer else ""
+    return _device(link, frame, (frame.x + PAD, frame.y - CHIP_H / 2, NIC_W, CHIP_H), f"{link.name} {link.mac}{eni}")
+
+
+def _device(link: Link, frame: Box, at: tuple[float, float, float, float], title: str) -> Box:
+    state: State = "" if link.up else "down"
+    id, label = ident(frame.place, link.name), link.name + (" down" if state else "")
+    return Box(id, "eth0", frame.place, label, "", *at, frame.id, title, state)
+
+
 # --- the kernel: routes, nat, filter ------------------------------------------------------------------------------
 
 
@@ -174,7 +213,8 @@ def _routes(kept: tuple[Route, ...], tables: Tables, kernel: Box) -> Iterator[Ro
 
 def route_key(route: Route) -> str:
     """Return what tells the row of `route` from the other rows of its place."""
-    return f"route {route.dst} {route.via or ''} {route.dev} {route.metric or ''}"
+    table = f" table {route.table}" if route.table != MAIN else ""
+    return f"route {route.dst} {route.via or ''} {route.dev} {route.metric or ''}{table}"
 
 
 def _chains(tables: Tables, kernel: Box, first: int) -> Iterator[RowLabel]:

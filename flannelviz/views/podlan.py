@@ -10,12 +10,13 @@ from collections.abc import Iterator
 
 from flannelviz.model import Pod
 from flannelviz.network import Network
-from flannelviz.tables import CNI0, Link, Port, Tables
-from flannelviz.views.fold import Shown, tables_of
+from flannelviz.tables import CNI0, Link, Tables
+from flannelviz.views.fold import Shown, host_end, tables_of
 from flannelviz.views.shapes import Box, Point, RowLabel, State, Wire, ident, wire_id
 from flannelviz.views.theme import BOLD_ADVANCE, NORMAL, room_for, shorten
 
 Item = Box | Wire | RowLabel
+POLICY = "policy"  # Terway has policy rules where flannel has a bridge
 PAD = 12.0
 LAN_HEAD, BRIDGE_H, FOLD_H = 27.0, 31.0, 24.0
 VETH_GAP, VETH_H, POD_GAP, POD_H, CELL_GAP = 14.0, 19.0, 14.0, 45.0, 16.0
@@ -60,7 +61,7 @@ def pod_lan(network: Network, parts: Shown, node: Box, y: float, height: float, 
     if not (pods or has_lan(network, place)):
         return
     yield area
-    yield from _bridge(network, tables, area, spine)
+    yield from (_policy(tables, area, spine) if tables.policy else _bridge(network, tables, area, spine))
     for i, pod in enumerate(parts.pods[place]):
         if pod in network.pods:
             yield from _pod(network, tables, pod, area, i)
@@ -75,6 +76,8 @@ def _area(network: Network, node: Box, y: float, height: float) -> Box:
     cidr = found.pod_cidr if found else None
     state: State = "unknown" if cidr is None and network.plan is None else ""
     label, text = ("podCIDR", str(cidr or UNKNOWN)) if cidr or state else ("no podCIDR", "")
+    if tables_of(network, node.place).policy:
+        label, text = "addresses of the vSwitch", ""
     x, w = node.x + PAD, node.w - 2 * PAD
     return Box(ident(node.place, "lan"), "lan", node.place, label, text, x, y, w, height, node.id, state=state)
 
@@ -105,19 +108,30 @@ def _bridge_box(area: Box, link: Link | None, address: str) -> Box:
     return Box(ident(area.place, CNI0), "bridge", area.place, CNI0, text, x, y, w, BRIDGE_H, area.id, state=state)
 
 
+def _policy(tables: Tables, area: Box, spine: float) -> Iterator[Item]:
+    """Return what stands where a bridge would: the policy rules that lead to and from each pod."""
+    count = len(tables.policy)
+    x, y, w = area.x + 8, area.y + LAN_HEAD, area.w - 16
+    text = f"{count} rule{'' if count == 1 else 's'}"
+    box = Box(ident(area.place, POLICY), "bridge", area.place, "ip rule", text, x, y, w, BRIDGE_H, area.id)
+    yield box
+    kernel = area.id.replace("__lan", "__kernel")
+    yield Wire(wire_id(kernel, box.id), kernel, box.id, "stack", ((spine, area.y - 18), (spine, box.y)))
+
+
 # --- veths and pods -----------------------------------------------------------------------------------------------
 
 
 def _pod(network: Network, tables: Tables, place: str, area: Box, i: int) -> Iterator[Item]:
-    pod, port = network.pods[place], network.port(place)
+    pod, end = network.pods[place], host_end(network, place)
     x = area.x + SIDE + (i % 2) * (POD_W + BETWEEN)
     y = area.y + LAN_HEAD + BRIDGE_H + VETH_GAP + (i // 2) * (CELL_H + CELL_GAP)
     box = _pod_box(network, pod, area, x, y + VETH_H + POD_GAP)
     yield box
-    if port is not None and tables.lan is not None:
-        yield from _veth(tables.lan.veth(port), port, box, area, y, i)
+    if end is not None:
+        yield from _veth(end, box, area, y, i, POLICY if tables.policy else CNI0)
     elif network.plan is None and _wired(pod):
-        yield _to_bridge(area, box, i, "unknown")
+        yield _to_middle(area, box, i, CNI0, "unknown")
 
 
 def _wired(pod: Pod) -> bool:
@@ -141,22 +155,23 @@ def _pod_state(network: Network, pod: Pod) -> tuple[str, State]:
     return (UNKNOWN, "unknown") if untold else ("no address", "pending")
 
 
-def _veth(link: Link, port: Port, pod: Box, area: Box, y: float, i: int) -> Iterator[Item]:
-    state: State = "" if port.up else "down"
-    name = link.name if port.up else f"{shorten(link.name, 10)} down"
+def _veth(link: Link, pod: Box, area: Box, y: float, i: int, middle: str) -> Iterator[Item]:
+    state: State = "" if link.up else "down"
+    name = shorten(link.name, 15) if link.up else f"{shorten(link.name, 10)} down"
     box = Box(
         ident(pod.place, "veth"), "veth", area.place, name, "", pod.x, y, POD_W, VETH_H, area.id, link.name, state
     )
     yield box
     x = pod.middle
     yield Wire(wire_id(box.id, pod.id), box.id, pod.id, "veth", ((x, box.bottom), (x, pod.y)), state)
-    if port.attached:
-        yield _to_bridge(area, box, i, state)
+    if link.master is not None or middle == POLICY:
+        yield _to_middle(area, box, i, middle, state)
 
 
-def _to_bridge(area: Box, box: Box, i: int, state: State) -> Wire:
-    bridge = ident(area.place, CNI0)
-    return Wire(wire_id(bridge, box.id), bridge, box.id, "port", _down(area, box, *divmod(i, 2)), state)
+def _to_middle(area: Box, box: Box, i: int, middle: str, state: State) -> Wire:
+    """Return the wire from the bridge, or from what stands in its place, to a veth."""
+    above = ident(area.place, middle)
+    return Wire(wire_id(above, box.id), above, box.id, "port", _down(area, box, *divmod(i, 2)), state)
 
 
 def _down(area: Box, box: Box, row: int, right: int) -> tuple[Point, ...]:

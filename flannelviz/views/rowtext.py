@@ -16,6 +16,7 @@ from flannelviz.tables import (
     File,
     Link,
     Neighbor,
+    PolicyRule,
     Route,
     RouteEntry,
     Rule,
@@ -25,6 +26,7 @@ from flannelviz.tables import (
 )
 from flannelviz.views.ruletext import rule_text
 
+MAIN = 254
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 
@@ -44,19 +46,36 @@ def step_text(step: Step) -> str:
 def route_text(route: Route, *, brief: bool = False) -> str:
     """Return one line of `ip route`; brief: only where to, via whom, by which device.
 
-    Source: iproute2 ip/iproute.c, print_route.
+    Source: iproute2 ip/iproute.c, print_route; the table is told where it is not main.
     """
-    words = [_prefix(route.dst), *_pair("via", route.via), "dev", route.dev]
+    words = [_prefix(route.dst), *_pair("via", route.via), "dev", route.dev, *_table(route)]
     if not brief:
         words += [*_pair("proto", route.proto), *_pair("scope", route.scope), *_pair("src", route.src)]
         words += [*_pair("metric", route.metric), *(["onlink"] if route.onlink else [])]
     return " ".join(words)
 
 
-def _prefix(net: IPv4Network) -> str:
-    if net == EVERYWHERE:
-        return "default"
+def _table(route: Route) -> list[str]:
+    return [] if route.table == MAIN else ["table", str(route.table)]
+
+
+def policy_text(rule: PolicyRule) -> str:
+    """Return one line of `ip rule`. Source: iproute2 ip/iprule.c, print_rule; a tab follows the priority there."""
+    words = ["from", _host(rule.src) if rule.src else "all", *(["to", _host(rule.dst)] if rule.dst else [])]
+    return " ".join([f"{rule.priority}:", *words, *_pair("iif", rule.in_dev), "lookup", table_name(rule.table)])
+
+
+def table_name(table: int) -> str:
+    """Return what iproute2 calls a route table. Source: /etc/iproute2/rt_tables."""
+    return "main" if table == MAIN else str(table)
+
+
+def _host(net: IPv4Network) -> str:
     return str(net.network_address) if net.prefixlen == 32 else str(net)
+
+
+def _prefix(net: IPv4Network) -> str:
+    return "default" if net == EVERYWHERE else _host(net)
 
 
 def _pair(word: str, value: object) -> list[str]:
@@ -65,7 +84,7 @@ def _pair(word: str, value: object) -> list[str]:
 
 def decider(route: Route) -> str:
     """Return a route the way a trace shows it: the prefix in full, because its length is what decided."""
-    return " ".join([str(route.dst), *_pair("via", route.via), "dev", route.dev])
+    return " ".join([str(route.dst), *_pair("via", route.via), "dev", route.dev, *_table(route)])
 
 
 def _link(link: Link) -> str:
@@ -121,6 +140,7 @@ def _dotted(number: int) -> str:
 
 _WORDS: dict[type, Callable[[Any], str]] = {
     Route: route_text,
+    PolicyRule: policy_text,
     Link: _link,
     Address: lambda row: f"inet {row.interface} {row.dev}",
     Neighbor: neighbor_text,

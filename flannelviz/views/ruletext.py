@@ -17,7 +17,8 @@ def rule_text(rule: Rule) -> str:
     """Return one rule without its chain, as iptables-save prints it.
 
     Shape: addresses, devices, protocol, matches in the order in which their author gives them, target, its options.
-    Source: iptables/iptables-save.c and nft-shared.c; flanneld writes the mark before its comment, kube-proxy after.
+    Source: iptables/iptables-save.c and nft-shared.c; flanneld writes the mark before its comment, kube-proxy after,
+    and the state NEW first of all.
     """
     words = [
         *_address("-s", rule.src),
@@ -44,7 +45,7 @@ def _matches(rule: Rule) -> list[str]:
     state = [f"-m conntrack --ctstate {rule.ctstate}"] if rule.ctstate else []
     chance = [f"-m statistic --mode random --probability {_probability(rule.probability)}"] if rule.probability else []
     first = [*mark, *comment] if rule.comment.startswith(FLANNEL) else [*comment, *mark]
-    return [*first, *state, *chance, *proto]
+    return [*state, *first, *chance, *proto] if rule.ctstate == "NEW" else [*first, *state, *chance, *proto]
 
 
 def _probability(chance: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flannelviz.model import INTERNET, VPC
 from flannelviz.network import Event, Network
 from flannelviz.packet import Disposition, Trace
-from flannelviz.views.fold import shown, touched
+from flannelviz.views.fold import host_end, shown, tables_of, touched
 from flannelviz.views.layout import items, lanes, plan
 from flannelviz.views.light import Drawn, light_event, path, row_id
 from flannelviz.views.podlan import Item
@@ -116,11 +116,15 @@ def _add_pod(found: nx.Graph, network: Network, place: str, node: str | None, ho
     if host_network:
         found.add_edge(node, place, dev="host network")
         return
+    end = host_end(network, place)
+    dev = end.name if end else "unknown"
+    if tables_of(network, node).policy:
+        found.add_edge(node, place, dev=dev)
+        return
     bridge = f"cni0 of {node}"
     found.add_node(bridge, kind="bridge", address="")
     found.add_edge(node, bridge, dev="cni0")
-    port, lan = network.port(place), network.written[node].lan if node in network.written else None
-    found.add_edge(bridge, place, dev=lan.veth(port).name if lan and port else "unknown")
+    found.add_edge(bridge, place, dev=dev)
 
 
 __all__ = [

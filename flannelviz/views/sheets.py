@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 from flannelviz.model import VPC, visible
 from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Step, Trace
-from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, RouteEntry, Tables
+from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, Route, RouteEntry, Tables
+from flannelviz.views.fold import host_end
 from flannelviz.views.podlan import UNKNOWN
-from flannelviz.views.rowtext import row_text, step_text
+from flannelviz.views.rowtext import row_text, step_text, table_name
 from flannelviz.views.ruletext import rule_text
 from flannelviz.views.tooltext import next_hop_name
 
@@ -51,12 +52,24 @@ def _text(value: object) -> str:
 
 def routes(tables: Tables) -> Sheet:
     """Return the routes of a place, in its order."""
-    columns = ("dst", "via", "dev", "src", "proto", "scope", "metric", *AUTHOR)
-    rows = (
-        (str(r.dst), _text(r.via), r.dev, _text(r.src), r.proto, r.scope, r.metric, *_author(r.origin))
-        for r in tables.routes
-    )
+    columns = ("dst", "via", "dev", "src", "proto", "scope", "metric", "flags", "table", *AUTHOR)
+    rows = ((*_route(r), *_author(r.origin)) for r in tables.routes)
     return _sheet("routes", columns, rows, unknown="routes" in tables.unknown)
+
+
+def _route(r: Route) -> Row:
+    where = (str(r.dst), _text(r.via), r.dev, _text(r.src))
+    return (*where, r.proto, r.scope, r.metric, "onlink" if r.onlink else "", table_name(r.table))
+
+
+def policy(tables: Tables) -> Sheet:
+    """Return the policy rules of a place: for which packets which route table is asked, in order of priority."""
+    columns = ("priority", "from", "to", "iif", "lookup", *AUTHOR)
+    rows = (
+        (r.priority, str(r.src or "all"), str(r.dst or "all"), _text(r.in_dev), table_name(r.table), *_author(r.origin))
+        for r in sorted(tables.policy, key=lambda rule: rule.priority)
+    )
+    return _sheet("policy rules", columns, rows)
 
 
 def neighbours(tables: Tables) -> Sheet:
@@ -105,7 +118,7 @@ def links(tables: Tables) -> Sheet:
 
 def place_sheets(tables: Tables) -> tuple[Sheet, ...]:
     """Return every table of a Linux place that has a row or is unknown."""
-    found: tuple[Callable[[Tables], Sheet], ...] = (addresses, routes, rules, neighbours, fdb, links)
+    found: tuple[Callable[[Tables], Sheet], ...] = (addresses, policy, routes, rules, neighbours, fdb, links)
     return tuple(sheet for make in found if (sheet := make(tables)).rows)
 
 
@@ -165,9 +178,8 @@ def pods(network: Network, most: int | None = None) -> Sheet:
 
 
 def _pod(network: Network, place: str) -> Row:
-    pod, port = network.pods[place], network.port(place)
-    tables = network.written.get(pod.node or "")
-    veth = tables.lan.veth(port).name if port and tables and tables.lan else ""
+    pod, end = network.pods[place], host_end(network, place)
+    veth = end.name if end else ""
     untold = UNKNOWN if network.plan is None and pod.phase != "Pending" else ""
     return (pod.namespace, pod.name, pod.node or "", str(network.pod_ip(place) or untold), pod.phase, veth)
 

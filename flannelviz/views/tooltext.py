@@ -7,26 +7,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from flannelviz.model import VPC, visible
 from flannelviz.network import Network
 from flannelviz.tables import Link, RouteEntry, Tables, VpcTables
-from flannelviz.views.rowtext import fdb_text, link_state, neighbor_text, route_text
+from flannelviz.views.rowtext import MAIN, fdb_text, link_state, neighbor_text, policy_text, route_text
 from flannelviz.views.ruletext import iptables_save
 
 NO_NEXT_HOP = "-"
 UNTOLD = "# unknown: the input does not hold {}"
 
 
-def ip_route(tables: Tables) -> str:
-    """Return what `ip route` prints.
+def ip_route(tables: Tables, table: int = MAIN) -> str:
+    """Return what `ip route` prints, or `ip route show table` for another table than main.
 
     Shape: one line a route, in the order of the kernel's trie: by address, then the longer prefix, then the metric.
     Source: iproute2 6; net/ipv4/fib_trie.c, fib_table_dump.
     """
-    ordered = sorted(tables.routes, key=lambda r: (int(r.dst.network_address), -r.dst.prefixlen, r.metric))
+    own = [replace(route, table=MAIN) for route in tables.routes if route.table == table]
+    ordered = sorted(own, key=lambda r: (int(r.dst.network_address), -r.dst.prefixlen, r.metric))
     ordered.sort(key=lambda r: r.dst.prefixlen > 0)
     return _lines(tables, "routes", map(route_text, ordered))
+
+
+def ip_rule(tables: Tables) -> str:
+    """Return what `ip rule` prints: the kernel's three rules, and those of one's own between them.
+
+    Source: iproute2 ip/iprule.c; a tab follows the priority there.
+    """
+    own = sorted(tables.policy, key=lambda rule: rule.priority)
+    kernel = [(0, "local"), (32766, "main"), (32767, "default")]
+    first, *last = [f"{priority}: from all lookup {name}" for priority, name in kernel]
+    return _lines(tables, "routes", [first, *map(policy_text, own), *last])
 
 
 def ip_addr(network: Network, place: str) -> str:
@@ -168,7 +181,13 @@ def table_texts(network: Network, place: str) -> Iterator[tuple[str, str]]:
         return
     tables = network.tables(place)
     yield "ip route", ip_route(tables)
+    if tables.policy:
+        yield "ip rule", ip_rule(tables)
+    for table in sorted({route.table for route in tables.routes} - {MAIN}):
+        yield f"ip route show table {table}", ip_route(tables, table)
     yield "ip -br addr", ip_addr(network, place)
     yield "ip neigh", ip_neigh(tables)
+    if tables.fdb:
+        yield "bridge fdb", bridge_fdb(tables)
     yield "bridge link", bridge_link(tables)
     yield "iptables-save", iptables_save(tables)

@@ -26,6 +26,8 @@ def test_routes_tell_their_author(network: Network):
         "proto",
         "scope",
         "metric",
+        "flags",
+        "table",
         "component",
         "event",
         "because",

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv4Address
 from itertools import pairwise, permutations
 from xml.etree import ElementTree
 
 import pytest
 
+from flannelviz.controlplane.terway import host_end
+from flannelviz.controlplane.timeline import Timeline, build
 from flannelviz.dataplane.trace import trace
 from flannelviz.faults import FAULTS, break_network, fault_called, targets
 from flannelviz.importers.kubectl import read_kubectl
+from flannelviz.model import ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
-from flannelviz.topologies import article, article_timeline
-from flannelviz.views import text
+from flannelviz.topologies import article, article_plan, article_timeline
+from flannelviz.views import frames, text
 from flannelviz.views.display import describe
 from flannelviz.views.html import event_html, trace_html
 from flannelviz.views.rounds import gap_in
-from flannelviz.views.scene import Scene, scene
+from flannelviz.views.scene import Scene, graph, scene
 from flannelviz.views.svg import svg
 
 PLACES = ["a1", "a2", "b1", "node-a", "node-b", "db", "Internet"]
@@ -123,3 +128,103 @@ def test_imported_cluster_is_drawn_with_what_is_known():
     assert any(id.endswith("__cni0") for id in unknown) and any(id.endswith("__eth0") for id in unknown)
     assert any(box.sublabel == "10.155.2.192/26" for box in drawn.boxes)
     ElementTree.fromstring(svg(drawn))
+
+
+# --- other backends, Services, Terway ------------------------------------------------------------------------------
+
+WEB = "172.19.0.10"
+CLUSTERS = {
+    "vxlan": {"backend": "vxlan"},
+    "host-gw": {"backend": "host-gw", "fabric": "switch"},
+    "terway": {"cni": "terway"},
+    "head": {"rules": "head"},
+}
+
+
+@pytest.fixture(scope="module", params=CLUSTERS)
+def cluster(request: pytest.FixtureRequest) -> Timeline:
+    nodes = tuple(replace(node, pod_cidr=None) for node in article_plan().nodes)
+    web = ServicePlan("web", IPv4Address(WEB), 80, ("a1", "b1"))
+    services = (web, replace(web, name="none", cluster_ip=IPv4Address("172.19.0.11"), endpoints=()))
+    return build(replace(article_plan(), nodes=nodes, services=services, **CLUSTERS[request.param]))
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"), [("a1", "b1"), ("a1", "a2"), ("b1", WEB), ("node-a", WEB), ("a1", "db")]
+)
+def test_journeys_of_other_clusters_can_be_drawn_and_told(cluster: Timeline, source: str, destination: str):
+    check_journey(cluster.network, source, destination)
+
+
+def test_errors_are_no_trouble(cluster: Timeline):
+    for options in ({"ttl": 1}, {"proto": "udp", "dport": 9, "served": False}, {"size": 1600}):
+        found = trace(cluster.network, "a1", "b1", **options)
+        drawn = scene(cluster.network, trace=found)
+        assert drawn.path[-1].lost or found.reply
+        assert "object at 0x" not in trace_html(found, cluster.network) + describe(found)
+
+
+def test_every_event_of_other_clusters_can_be_drawn_and_told(cluster: Timeline):
+    last = places_of(scene(cluster.network))
+    for event in cluster.events:
+        drawn = scene(cluster.at(event.number), event=event, layout=cluster.network)
+        assert "object at 0x" not in event_html(event) + describe(event)
+        for id, where in places_of(drawn).items():
+            assert last.get(id, where) == where or id.endswith("__eth0"), (event.number, id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "boxes", "trail"),
+    [
+        (
+            {"backend": "vxlan"},
+            {"node-a__flannel.1": "flannel.1"},
+            ["default_2f.a1__veth", "node-a__cni0", "node-a__kernel", "node-a__flannel.1", "node-a__eth0"],
+        ),
+        (
+            {"cni": "terway"},
+            {"node-a__eth1": "eth1", "node-a__policy": "ip rule", "default_2f.a1__veth": host_end("default/a1")},
+            ["default_2f.a1__veth", "node-a__policy", "node-a__kernel", "node-a__eth1"],
+        ),
+    ],
+)
+def test_tunnel_and_second_eni_are_on_the_way(changes: dict, boxes: dict[str, str], trail: list[str]):
+    network = build(replace(article_plan(), **changes)).network
+    drawn = scene(network, trace=trace(network, "a1", "b1"))
+    assert {id: drawn.box(id).label for id in boxes} == boxes
+    assert list(drawn.path[1].boxes) == trail
+    assert len(drawn.path[1].moves) == len(trail)
+
+
+def test_a_tunnel_that_is_down_says_so():
+    network = build(replace(article_plan(), backend="vxlan")).network
+    tables = network.tables("node-a")
+    down = network.writing("node-a", tables.adding(replace(tables.link("flannel.1"), up=False)))
+    box = scene(down).box("node-a__flannel.1")
+    assert (box.label, box.state) == ("flannel.1 down", "down")
+
+
+def test_terway_has_no_bridge_in_the_graph():
+    found = graph(build(replace(article_plan(), cni="terway")).network)
+    assert found.edges["node-a", "default/a1"]["dev"] == host_end("default/a1")
+    assert not [name for name in found if name.startswith("cni0")]
+
+
+def test_tables_of_terway_are_told_as_the_tools_do():
+    network = build(replace(article_plan(), cni="terway")).network
+    told = dict(text.table_texts(network, "node-a"))
+    assert told["ip rule"].splitlines()[:2] == ["0: from all lookup local", "512: from all to 192.168.0.1 lookup main"]
+    assert told["ip route show table 1003"] == "default via 192.168.0.253 dev eth1 onlink"
+    assert "eth1" not in told["ip route"]
+    policy = frames.policy(network, "node-a")
+    assert list(policy["priority"]) == [512, 512, 2048, 2048] and set(policy["lookup"]) == {"main", "1003"}
+    routes = frames.routes(network, "node-a").set_index("table")
+    assert (routes.loc["1003", "dev"], routes.loc["1003", "flags"]) == ("eth1", "onlink")
+
+
+def test_tables_of_vxlan_are_told_as_the_tools_do():
+    network = build(replace(article_plan(), backend="vxlan")).network
+    told = dict(text.table_texts(network, "node-a"))
+    assert "172.16.8.0/25 via 172.16.8.0 dev flannel.1 onlink" in told["ip route"]
+    assert told["bridge fdb"].endswith("dev flannel.1 dst 192.168.0.11 self permanent")
+    assert list(frames.fdb(network, "node-a")["dst"]) == ["192.168.0.11"]

@@ -26,3 +26,7 @@ class DumpError(FlannelvizError, ValueError):
 
 class FaultError(FlannelvizError, ValueError):
     """This fault cannot be put into this network."""
+
+
+class LabError(FlannelvizError, RuntimeError):
+    """This machine cannot run a lab, or a lab cannot hold this network."""

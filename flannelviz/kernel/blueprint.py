@@ -1,0 +1,106 @@
+"""What is to be built, as plain text for the real tools: the value that goes from a `Network` to the lab's process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """One CNI ADD: the pod, what names its container, and what the plugins draw by lot and the tables know.
+
+    Shape: `address` is None where the tables stop before IPAM has answered.
+    """
+
+    pod: str
+    container: str
+    address: str | None
+    veth: str
+    veth_mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One namespace: lines for `ip -batch`, settings, rules, and what must be there in the end.
+
+    Shape: `first` runs when the machine is made, then the plugs, `then` after them, `last` at the very end; `addresses`
+    and `routes` are None where `first` says it all.
+    """
+
+    place: str
+    first: tuple[str, ...] = ()
+    netconf: str = ""
+    plugs: tuple[Plug, ...] = ()
+    then: tuple[str, ...] = ()
+    addresses: frozenset[str] | None = None  # such as "172.16.0.1/25 dev cni0"
+    routes: frozenset[str] | None = None  # as `ip route` prints them
+    rules: str = ""  # for iptables-restore
+    settings: tuple[tuple[str, str], ...] = ()  # file below /proc/sys, what to write
+    last: tuple[str, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()  # device, what a Hop calls it
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """A veth pair between two machines that no plugin makes."""
+
+    place: str
+    far_place: str
+    line: str  # for `ip -batch` at `place`; {far} stands for the far namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A whole lab. Shape: the machines in the order in which a wiring needs them: outside, VPC, ECS, pods."""
+
+    machines: tuple[Machine, ...]
+    cables: tuple[Cable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One packet to send: whence, whither, and its headers."""
+
+    place: str
+    dst: str
+    proto: str
+    sport: int
+    dport: int
+    ttl: int
+    size: int
+    dont_fragment: bool
+    warm: bool
+
+
+class Sighting(NamedTuple):
+    """A packet seen on a device: which of ours it is, where and in which direction, and its headers as they were.
+
+    Shape: `kind` is request, reply or an ICMP error; `out` is false for what came in.
+    """
+
+    time: int
+    kind: str  # "request", "reply", "icmp 3/1 request", "arp 1" (who has), "arp 2" (is at)
+    place: str
+    dev: str
+    out: bool
+    other_host: bool
+    src: str
+    dst: str
+    ttl: int
+    sport: int
+    dport: int
+    src_mac: str
+    dst_mac: str
+
+
+class Observation(NamedTuple):
+    """All that was seen of one packet; `error` is the number of the error that sending it gave, or 0.
+
+    Shape: `delivered` pairs request or reply with the place at which a program got it.
+    """
+
+    sightings: tuple[Sighting, ...]
+    delivered: tuple[tuple[str, str], ...]
+    error: int = 0
+    reply_error: int = 0

@@ -1,0 +1,149 @@
+"""Network -> blueprint: the tables of every place, in the words of the tools that make them so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from ipaddress import IPv4Address
+
+from flannelviz.kernel.blueprint import Blueprint, Machine, Plug
+from flannelviz.kernel.router import WIRE, cables, is_narrow, outside, router
+from flannelviz.network import Network
+from flannelviz.tables import CNI0, ETH0, LO, Address, Lan, Link, Port, Tables
+from flannelviz.views.text import ip_route, iptables_save
+
+# How long a kernel asks in vain before it gives a neighbour up: once, for a moment, where it would take three seconds.
+ASKED_ONCE = (("mcast_solicit", "1"), ("retrans_time_ms", "60"))
+
+
+def blueprint(network: Network) -> Blueprint:
+    """Return what is to be built for `network`."""
+    machines = (_ecs(network, place) for place in network.ecs_places())
+    pods = (_pod(network, place) for place in _sandboxes(network))
+    return Blueprint((outside(), router(network), *machines, *pods), tuple(cables(network)))
+
+
+def _sandboxes(network: Network) -> Iterator[str]:
+    """Return the pods that have a namespace of their own, whether they are wired or not."""
+    return (place for place, pod in network.pods.items() if not pod.host_network)
+
+
+def _ecs(network: Network, place: str) -> Machine:
+    tables = network.tables(place)
+    lan, cni0 = tables.lan, tables.link(CNI0)
+    plugs = tuple(_plug(network, lan, port) for port in lan.ports) if lan else ()
+    return Machine(
+        place,
+        first=(*_up(tables, LO), *_nic(tables), *(_bare_bridge(cni0) if cni0 and not plugs else ())),
+        netconf=json.dumps(lan.netconf) if lan else "",
+        plugs=plugs,
+        then=tuple(_cni0_as_told(cni0)) if plugs else (),
+        addresses=_addresses(tables),
+        routes=_routes(tables),
+        rules=_rules(tables),
+        settings=(*_asked_once(tables), *_settings(tables)),
+        last=(*_neighbors(tables), *_ports(tables), *_downs(tables)),
+    )
+
+
+def _pod(network: Network, place: str) -> Machine:
+    tables = network.tables(place)
+    eth0 = tables.link(ETH0)
+    return Machine(
+        place,
+        then=(f"link set {ETH0} address {eth0.mac} mtu {eth0.mtu}",) if eth0 else tuple(_up(tables, LO)),
+        addresses=_addresses(tables),
+        routes=_routes(tables),
+        rules=_rules(tables),
+        settings=(*_asked_once(tables), *_settings(tables)),
+        last=(*_neighbors(tables), *_downs(tables)),
+    )
+
+
+def _plug(network: Network, lan: Lan, port: Port) -> Plug:
+    veth = lan.veth(port)
+    container = sha256(port.pod.encode()).hexdigest()
+    return Plug(port.pod, container, str(IPv4Address(port.ip)) if port.ip is not None else None, veth.name, veth.mac)
+
+
+def _up(tables: Tables, dev: str) -> Iterator[str]:
+    link = tables.link(dev)
+    if link is not None:
+        yield f"link set {dev} mtu {link.mtu} up"
+
+
+def _nic(tables: Tables) -> Iterator[str]:
+    eth0 = tables.link(ETH0)
+    if eth0 is not None and is_narrow(eth0):
+        yield f"link set {WIRE} up"
+        yield f"link add link {WIRE} name {ETH0} address {eth0.mac} mtu {eth0.mtu} type macvlan mode passthru"
+    yield from _up(tables, ETH0)
+
+
+def _bare_bridge(cni0: Link) -> tuple[str, ...]:
+    return (f"link add {CNI0} address {cni0.mac} mtu {cni0.mtu} type bridge", f"link set {CNI0} up")
+
+
+def _cni0_as_told(cni0: Link | None) -> Iterator[str]:
+    """Return what makes the bridge that the plugin made the one of the tables: no bridge, or this MAC and MTU."""
+    yield f"link del {CNI0}" if cni0 is None else f"link set {CNI0} address {cni0.mac} mtu {cni0.mtu}"
+
+
+def _addresses(tables: Tables) -> frozenset[str]:
+    return frozenset(_address(row) for row in tables.addresses if tables.link(row.dev))
+
+
+def _address(row: Address) -> str:
+    text = str(row.interface.ip) if row.interface.network.prefixlen == 32 else str(row.interface)
+    return f"{text} dev {row.dev}"
+
+
+def _routes(tables: Tables) -> frozenset[str]:
+    """Return the routes as `ip route` prints them, those of devices that will go down included."""
+    return frozenset(line.strip() for line in ip_route(tables).splitlines() if line.strip())
+
+
+def _rules(tables: Tables) -> str:
+    used = dict.fromkeys(chain.table for chain in tables.chains)
+    return "".join(f"{iptables_save(tables, table)}\n" for table in used)
+
+
+def _settings(tables: Tables) -> Iterator[tuple[str, str]]:
+    for row in tables.sysctls:
+        yield row.name.replace(".", "/"), str(row.value)
+
+
+def _asked_once(tables: Tables) -> Iterator[tuple[str, str]]:
+    for link in tables.fixed_links:
+        if link.kind != "loopback":
+            yield from ((f"net/ipv4/neigh/{link.name}/{name}", value) for name, value in ASKED_ONCE)
+
+
+def _neighbors(tables: Tables) -> Iterator[str]:
+    for row in tables.neighbors:
+        state = "permanent" if row.state == "PERMANENT" else "reachable"
+        yield f"neigh replace {row.dst} lladdr {row.lladdr} dev {row.dev} nud {state}"
+
+
+def _ports(tables: Tables) -> Iterator[str]:
+    """Return what faults did to the ports of the bridge."""
+    lan = tables.lan
+    for port in lan.ports if lan else ():
+        link = lan.veth(port) if lan else None
+        if link is None:
+            continue
+        if not port.attached and tables.link(CNI0):
+            yield f"link set {link.name} nomaster"
+        if lan is not None and port.hairpin != bool(lan.netconf.get("hairpinMode", False)):
+            yield f"link set {link.name} type bridge_slave hairpin {'on' if port.hairpin else 'off'}"
+        if not port.up:
+            yield f"link set {link.name} down"
+
+
+def _downs(tables: Tables) -> Iterator[str]:
+    for link in tables.fixed_links:
+        if not link.up:
+            yield f"link set {link.name} down"
+            if link.kind == "device" and is_narrow(link):
+                yield f"link set {WIRE} down"

@@ -1,0 +1,131 @@
+"""Bytes on a wire -> which of our packets it is, and its headers. Knows Ethernet, IPv4, ICMP, UDP, TCP, ARP."""
+
+from __future__ import annotations
+
+import struct
+from socket import inet_aton
+from typing import NamedTuple
+
+ETHERNET, IPV4, ARP = 14, 0x0800, 0x0806
+ICMP, TCP, UDP = 1, 6, 17
+ECHO_REPLY, ECHO_REQUEST = 0, 8
+ERRORS = (3, 11, 12)  # destination unreachable, time exceeded, parameter problem
+SYN, SYN_ACK, SYN_ACK_MASK = 0x02, 0x12, 0x12
+ASK, ANSWER = b"?", b"!"  # how a UDP request and its answer begin
+
+
+class Wanted(NamedTuple):
+    """What tells our packet from all others, whatever NAT does to its addresses and ports.
+
+    Shape: `mark` is an ICMP sequence number, the number in a UDP payload, or a TCP sequence number.
+    """
+
+    proto: int
+    mark: int
+    dport: int
+
+
+class Headers(NamedTuple):
+    """The headers of one packet of ours. `kind` is request, reply, or, as in `icmp 3/1 request`, an error about one."""
+
+    kind: str
+    src: str
+    dst: str
+    ttl: int
+    sport: int
+    dport: int
+
+
+def dotted(raw: bytes) -> str:
+    """Return four bytes as an address."""
+    return f"{raw[0]}.{raw[1]}.{raw[2]}.{raw[3]}"
+
+
+def mac(raw: bytes) -> str:
+    """Return six bytes as a MAC."""
+    return raw.hex(":")
+
+
+def read_ip(raw: bytes, wanted: Wanted) -> Headers | None:
+    """Return the headers of an IPv4 packet if it is ours, or an ICMP error about ours, else None."""
+    if len(raw) < 28 or raw[0] >> 4 != 4:
+        return None
+    proto, fragment = raw[9], struct.unpack_from("!H", raw, 6)[0] & 0x1FFF
+    if fragment:
+        return None
+    body = raw[(raw[0] & 15) * 4 :]
+    if proto == ICMP and body[0] in ERRORS:
+        about = read_ip(body[8:], wanted)
+        addresses = (dotted(raw[12:16]), dotted(raw[16:20]))
+        return Headers(f"icmp {body[0]}/{body[1]} {about.kind}", *addresses, raw[8], 0, 0) if about else None
+    kind = _kind(proto, body, wanted) if proto == wanted.proto else None
+    if kind is None:
+        return None
+    sport, dport = _ports(proto, body, kind)
+    return Headers(kind, dotted(raw[12:16]), dotted(raw[16:20]), raw[8], sport, dport)
+
+
+def _ports(proto: int, body: bytes, kind: str) -> tuple[int, int]:
+    """Return the two ports; an echo's identifier stands where conntrack puts it, at the side that asked."""
+    if proto != ICMP:
+        sport, dport = struct.unpack_from("!HH", body)
+        return int(sport), int(dport)
+    ident = int(struct.unpack_from("!H", body, 4)[0])
+    return (ident, 0) if kind == "request" else (0, ident)
+
+
+def _kind(proto: int, body: bytes, wanted: Wanted) -> str | None:
+    if proto == ICMP:
+        known = {ECHO_REQUEST: "request", ECHO_REPLY: "reply"}.get(body[0])
+        return known if struct.unpack_from("!H", body, 6)[0] == wanted.mark else None
+    return _udp_kind(body, wanted) if proto == UDP else _tcp_kind(body, wanted)
+
+
+def _udp_kind(body: bytes, wanted: Wanted) -> str | None:
+    if len(body) >= 16 and body[8:9] in (ASK, ANSWER):
+        if struct.unpack_from("!I", body, 12)[0] != wanted.mark:
+            return None
+        return "request" if body[8:9] == ASK else "reply"
+    sport, dport = struct.unpack_from("!HH", body)
+    return "request" if dport == wanted.dport else "reply" if sport == wanted.dport else None
+
+
+def _tcp_kind(body: bytes, wanted: Wanted) -> str | None:
+    """Return request for our SYN, reply for the SYN-ACK to it; an ICMP error may quote no more than 8 bytes."""
+    sequence = struct.unpack_from("!I", body, 4)[0]
+    if len(body) < 14:
+        return "request" if sequence == wanted.mark else None
+    flags = body[13] & SYN_ACK_MASK
+    if flags == SYN and sequence == wanted.mark:
+        return "request"
+    acknowledged = struct.unpack_from("!I", body, 8)[0]
+    return "reply" if flags == SYN_ACK and acknowledged == (wanted.mark + 1) & 0xFFFFFFFF else None
+
+
+def udp_payload(length: int, mark: int) -> bytes:
+    """Return a payload of that many bytes that carries `mark`, as far as there is room for it."""
+    return (ASK + bytes(3) + mark.to_bytes(4, "big")).ljust(length, b"\0")[:length]
+
+
+def echo_request(ident: int, sequence: int, length: int) -> bytes:
+    """Return an ICMP echo request with `length` bytes behind its header."""
+    body = bytes(length)
+    head = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, ident, sequence)
+    return struct.pack("!BBHHH", ECHO_REQUEST, 0, checksum(head + body), ident, sequence) + body
+
+
+def tcp_syn(src: str, dst: str, ports: tuple[int, int], sequence: int, length: int) -> bytes:
+    """Return a TCP segment that opens a connection, with `length` bytes behind its header."""
+    head = struct.pack("!HHIIBBHHH", *ports, sequence, 0, 5 << 4, SYN, 65535, 0, 0)
+    pseudo = struct.pack("!4s4sBBH", inet_aton(src), inet_aton(dst), 0, TCP, len(head) + length)
+    check = checksum(pseudo + head + bytes(length))
+    return head[:16] + struct.pack("!H", check) + head[18:] + bytes(length)
+
+
+def checksum(data: bytes) -> int:
+    """Return the Internet checksum. Source: RFC 1071."""
+    padded = data + b"\0" if len(data) % 2 else data
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF

@@ -1,0 +1,115 @@
+"""Sending one real packet, and waiting until its answer is there or nothing moves any more."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+
+from flannelviz.kernel.blueprint import Observation, Order, Sighting
+from flannelviz.kernel.echo import Echo
+from flannelviz.kernel.forget import Lesson, forget, learn
+from flannelviz.kernel.frames import Wanted, echo_request, tcp_syn, udp_payload
+from flannelviz.kernel.namespaces import inside
+from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings
+
+QUIET = 0.15  # seconds without a frame after which a packet counts as lost; ARP gives up within 0.06
+LONGEST = 2.0  # seconds: a packet that loops makes itself heard all the time
+IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_DO = 10, 0, 2  # include/uapi/linux/in.h
+IP_AND_ICMP, IP_AND_UDP, IP_AND_TCP = 28, 28, 40  # bytes of headers
+
+
+class Sender:
+    """All namespaces of a lab, and what sends and hears in them."""
+
+    def __init__(self, spaces: Mapping[str, int]) -> None:
+        self.spaces = spaces
+        self.watch = Watch(spaces)
+        self.echo = Echo(spaces, self.watch.poll)
+        self.learned: dict[str, Lesson] = {}  # since the places were made to forget
+        self.count = 0
+
+    def send(self, order: Order) -> Observation:
+        """Send one packet and return all that was seen of it."""
+        self._prepare(order)
+        wanted = Wanted(PROTOCOLS[order.proto], self.count, order.dport)
+        with inside(self.spaces[order.place]), _socket(order.proto) as sock:
+            error = _send(sock, order, self.count)
+            return self._observe(order, wanted, error)
+
+    def _prepare(self, order: Order) -> None:
+        learn(self.learned, self.watch.drain(), 0)
+        if not order.warm:
+            for place, lesson in self.learned.items():
+                forget(self.spaces[place], lesson)
+            self.learned = {}
+            self.watch.drain()
+        self.echo.listen(order.proto, order.dport)
+        self.echo.error = 0
+        self.count = self.count % 0xFFFF + 1
+
+    def _observe(self, order: Order, wanted: Wanted, error: int) -> Observation:
+        seen: list[Sighting] = []
+        delivered: list[tuple[str, str]] = []
+        deadline = time.monotonic() + LONGEST
+        while (order.place, "reply") not in delivered and time.monotonic() < deadline:
+            ready = self.watch.ready(0.0 if error else QUIET)
+            if not ready:
+                break
+            for descriptor in ready:
+                self._read(descriptor, wanted, seen, delivered)
+        for descriptor in self.watch.ready(0):
+            self._read(descriptor, wanted, seen, [])
+        learn(self.learned, seen, wanted.proto)
+        return Observation(tuple(sorted(seen, key=_when)), tuple(delivered), error, self.echo.error)
+
+    def _read(self, descriptor: int, wanted: Wanted, seen: list[Sighting], delivered: list[tuple[str, str]]) -> None:
+        """Read what one descriptor has to tell, or answer it if it is a server."""
+        if descriptor in self.echo.callers:
+            self.echo.answer(descriptor)
+            return
+        post, name = self.watch.by_fd[descriptor]
+        if name == "wire":
+            seen.extend(sightings(post, wanted))
+        else:
+            delivered.extend((post.place, kind) for kind in heard(post, name, wanted))
+
+
+def _when(sighting: Sighting) -> int:
+    return sighting.time
+
+
+def _socket(proto: str) -> socket.socket:
+    if proto == "udp":
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    return socket.socket(socket.AF_INET, socket.SOCK_RAW, PROTOCOLS[proto])
+
+
+def _send(sock: socket.socket, order: Order, count: int) -> int:
+    """Send the packet, and return the number of the error that this gave, or 0."""
+    discover = PMTUDISC_DO if order.dont_fragment else PMTUDISC_DONT
+    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, discover)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, order.ttl)
+    try:
+        if order.proto == "udp":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("0.0.0.0", order.sport))
+        sock.sendto(_body(order, count), (order.dst, order.dport if order.proto == "udp" else 0))
+    except OSError as error:
+        return error.errno or 0
+    return 0
+
+
+def _body(order: Order, count: int) -> bytes:
+    if order.proto == "udp":
+        return udp_payload(order.size - IP_AND_UDP, count)
+    if order.proto == "icmp":
+        return echo_request(order.sport, count, order.size - IP_AND_ICMP)
+    return tcp_syn(_source(order), order.dst, (order.sport, order.dport), count, max(order.size - IP_AND_TCP, 0))
+
+
+def _source(order: Order) -> str:
+    """Return the address from which the kernel would send, which a TCP checksum covers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect((order.dst, order.dport))
+        return str(asking.getsockname()[0])

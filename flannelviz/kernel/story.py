@@ -1,0 +1,171 @@
+"""What was seen -> Trace: the sightings of one packet, put in order and told in the words of the model."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
+from itertools import groupby
+from typing import NamedTuple
+
+from flannelviz.kernel.blueprint import Blueprint, Observation, Order, Sighting
+from flannelviz.kernel.router import WIRE
+from flannelviz.packet import Disposition, Hop, IcmpError, Packet, Step, Trace
+from flannelviz.tables import LO
+
+LOOP_VISITS = 3
+VETH = "veth"  # how the ports of a bridge begin
+ENDS_BY_ERROR: Mapping[int, Disposition] = {
+    errno.ENETUNREACH: Disposition.NO_ROUTE,
+    errno.EHOSTUNREACH: Disposition.NEIGHBOR_UNREACHABLE,
+    errno.EMSGSIZE: Disposition.MTU_EXCEEDED,
+    errno.EPERM: Disposition.DENIED,
+    errno.EACCES: Disposition.UNDELIVERABLE,  # a broadcast address
+    errno.ENETDOWN: Disposition.LINK_DOWN,
+}
+ICMP_ERRORS: Mapping[str, tuple[str, Disposition]] = {
+    "icmp 3/0": ("net unreachable", Disposition.NO_ROUTE),
+    "icmp 3/1": ("host unreachable", Disposition.NEIGHBOR_UNREACHABLE),
+    "icmp 3/3": ("port unreachable", Disposition.ACCEPTED),
+    "icmp 3/4": ("fragmentation needed", Disposition.MTU_EXCEEDED),
+    "icmp 3/13": ("administratively prohibited", Disposition.DENIED),
+    "icmp 11/0": ("time exceeded", Disposition.TTL_EXCEEDED),
+}
+
+
+class Names(NamedTuple):
+    """The places of a lab, and what a Hop calls a device where the lab had to call it otherwise."""
+
+    places: frozenset[str]
+    devices: Mapping[tuple[str, str], str]
+
+    @classmethod
+    def of(cls, drawn: Blueprint) -> Names:
+        """Return the names of a blueprint."""
+        devices = {(machine.place, dev): name for machine in drawn.machines for dev, name in machine.names}
+        return cls(frozenset(machine.place for machine in drawn.machines), devices)
+
+    def device(self, sighting: Sighting) -> str:
+        """Return what a Hop calls the device of a sighting."""
+        return self.devices.get((sighting.place, sighting.dev), sighting.dev)
+
+
+class Teller:
+    """One packet and what was seen of it, while it is made a Trace."""
+
+    def __init__(self, order: Order, observed: Observation, names: Names) -> None:
+        self.order, self.observed, self.names = order, observed, names
+
+    def direction(self, kind: str, start: str) -> tuple[Hop, ...]:
+        """Return the hops of the request or of the reply."""
+        visits = self._visits(kind)
+        arrived = next((place for place, what in self.observed.delivered if what == kind), None)
+        if not visits:
+            return (self._unseen(kind, start, arrived is not None),)
+        hops = [self._hop(number, visits) for number in range(len(visits))]
+        last = Disposition.ACCEPTED if visits[-1][0].place == arrived else self._death(kind, visits)
+        hops[-1] = self._ended(hops[-1], last, kind)
+        return tuple(hops)
+
+    def _visits(self, kind: str) -> list[list[Sighting]]:
+        """Return the sightings of one direction, place after place."""
+        seen = [s for s in self.observed.sightings if s.kind == kind and s.dev != WIRE and not _overheard(s)]
+        return [list(visit) for _, visit in groupby(seen, key=lambda s: s.place)]
+
+    def _packet(self, seen: Sighting) -> Packet:
+        order = self.order
+        return Packet(
+            IPv4Address(seen.src),
+            IPv4Address(seen.dst),
+            order.proto,
+            seen.sport,
+            seen.dport,
+            seen.ttl,
+            order.size,
+            order.dont_fragment,
+            "" if seen.dev == LO else seen.src_mac,
+            "" if seen.dev == LO else seen.dst_mac,
+        )
+
+    def _hop(self, number: int, visits: Sequence[list[Sighting]]) -> Hop:
+        visit = visits[number]
+        outs = [s for s in visit if s.out]
+        came, went = visit[0], (outs or visit)[-1]
+        received, sent = self._packet(came), self._packet(went)
+        in_dev = None if came.out else self.names.device(came)
+        out_dev = self.names.device(went) if outs else None
+        onward = visits[number + 1][0].place if number + 1 < len(visits) else None
+        seen = ", ".join(dict.fromkeys(f"{'out of' if s.out else 'in by'} {self.names.device(s)}" for s in visit))
+        step = Step(came.place, "observed", ("seen {}", seen), None, None, received, sent)
+        return Hop(came.place, Disposition.FORWARDED, (step,), in_dev, out_dev, received, sent, onward)
+
+    def _unseen(self, kind: str, start: str, arrived: bool) -> Hop:
+        """Return the hop of a packet that no device ever carried."""
+        order = self.order
+        packet = Packet(None, IPv4Address(order.dst), order.proto, order.sport, order.dport, order.ttl, order.size)
+        if kind == "reply":
+            packet = Packet(IPv4Address(order.dst), packet.dst, order.proto)
+        number = self.observed.error if kind == "request" else self.observed.reply_error
+        end = ENDS_BY_ERROR.get(number) or self._asked_in_vain(start) or Disposition.UNKNOWN
+        step = Step(start, "observed", ("seen on no device",), None, None, packet, packet)
+        return Hop(start, Disposition.ACCEPTED if arrived else end, (step,), None, None, packet, packet)
+
+    def _death(self, kind: str, visits: Sequence[list[Sighting]]) -> Disposition:
+        last = visits[-1]
+        place = last[0].place
+        often = max(Counter(visit[0].place for visit in visits).values())
+        error = self._icmp_error(place, kind)
+        if often >= LOOP_VISITS and last[-1].ttl <= 1:
+            return Disposition.LOOP
+        if error is not None:
+            return error[1]
+        flooded = len({s.dev for s in last if s.out and s.dev.startswith(VETH)}) > 1
+        return self._asked_in_vain(place) or (Disposition.UNDELIVERABLE if flooded else Disposition.UNKNOWN)
+
+    def _icmp_error(self, place: str, kind: str) -> tuple[Sighting, Disposition] | None:
+        """Return the first ICMP error that a place sent about the request or the reply."""
+        for seen in self.observed.sightings:
+            what = seen.kind.removesuffix(f" {kind}")
+            if seen.out and seen.place == place and what in ICMP_ERRORS and what != seen.kind:
+                return seen, ICMP_ERRORS[what][1]
+        return None
+
+    def _asked_in_vain(self, place: str) -> Disposition | None:
+        """Return NEIGHBOR_UNREACHABLE if a place sent an ARP request that nobody answered."""
+        here = [s for s in self.observed.sightings if s.place == place and not s.dev.startswith(VETH)]
+        asked = {s.dst for s in here if s.kind == "arp 1" and s.out}
+        told = {s.src for s in here if s.kind == "arp 2" and not s.out}
+        return Disposition.NEIGHBOR_UNREACHABLE if asked - told else None
+
+    def _ended(self, hop: Hop, end: Disposition, kind: str) -> Hop:
+        found = self._icmp_error(hop.place, kind) if end is not Disposition.ACCEPTED else None
+        icmp = None
+        if found is not None and hop.in_dev is not None:
+            what = found[0].kind.removesuffix(f" {kind}")
+            icmp = IcmpError(ICMP_ERRORS[what][0], hop.place, IPv4Address(found[0].src))
+        return Hop(hop.place, end, hop.steps, hop.in_dev, hop.out_dev, hop.received, hop.sent, None, icmp)
+
+
+def _overheard(seen: Sighting) -> bool:
+    """Return whether a pod only heard a frame that its bridge flooded."""
+    return seen.other_host and "/" in seen.place
+
+
+def story(source: str, order: Order, observed: Observation, names: Names) -> Trace:
+    """Return the journey of a packet as it was seen. Shape: request hops, then, if it arrived, reply hops."""
+    teller = Teller(order, observed, names)
+    request = teller.direction("request", order.place)
+    last = request[-1]
+    if last.disposition is not Disposition.ACCEPTED:
+        return Trace(source, order.dst, request, last.disposition)
+    reply = teller.direction("reply", last.place)
+    reply = (*reply[:-1], _asked_for(reply[-1], order.place, request[0]))
+    return Trace(source, order.dst, request, last.disposition, reply, reply[-1].disposition)
+
+
+def _asked_for(last: Hop, start: str, first: Hop) -> Hop:
+    """Return the reply's last hop, as UNEXPECTED if it came to another place or from another address than asked."""
+    if last.disposition is not Disposition.ACCEPTED or (last.place == start and last.sent.src == first.sent.dst):
+        return last
+    return Hop(last.place, Disposition.UNEXPECTED, last.steps, last.in_dev, last.out_dev, last.received, last.sent)

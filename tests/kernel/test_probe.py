@@ -1,0 +1,97 @@
+"""What a lab cannot do is said in one sentence, with the way out."""
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flannelviz.controlplane.timeline import build
+from flannelviz.errors import LabError
+from flannelviz.importers.kubectl import read_kubectl
+from flannelviz.kernel import Lab, cannot_hold, probe, why_not
+from flannelviz.kernel.tools import PLUGINS, run
+from flannelviz.tables import Link
+from flannelviz.topologies import article, large, plan
+
+REAL = Path(__file__).parents[1] / "data" / "real"
+
+
+def test_another_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    assert why_not() == (
+        "a lab is made of Linux namespaces, and this system is Darwin: "
+        "use the record of a real kernel, in tests/data/kernel, instead"
+    )
+
+
+def test_an_empty_path_names_the_programs_and_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(LabError, match="a lab needs unshare, ip, iptables-restore, not found in PATH: apt-get install"):
+        Lab(article())
+
+
+def test_missing_plugins_name_their_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if probe._tool_missing() is not None and "CNI" not in str(probe._tool_missing()):
+        pytest.skip(str(probe._tool_missing()))
+    monkeypatch.setenv("CNI_PATH", str(tmp_path))
+    assert "apt-get install containernetworking-plugins" in str(why_not())
+    for name in PLUGINS:
+        (tmp_path / name).touch(mode=0o755)
+    assert "containernetworking-plugins" not in str(why_not())
+
+
+def test_a_machine_that_forbids_namespaces_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    no = "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1"
+    for name, text in (("unshare", no), ("ip", "exit 0"), ("iptables-restore", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in PLUGINS:
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CNI_PATH", str(tmp_path))
+    with pytest.raises(LabError, match=r"this machine forbids .* \(unshare: unshare failed: Operation not permitted\)"):
+        Lab(article())
+
+
+def test_a_network_too_large_for_the_arp_table_is_refused(refusal: str | None) -> None:
+    reason = cannot_hold(large(40, 20))
+    assert reason is not None
+    assert reason.startswith("40 ECS and 800 pods need about 1,680 ARP entries, and this kernel has room for ")
+    assert reason.endswith("in all namespaces together: build fewer, or raise net.ipv4.neigh.default.gc_thresh3")
+    if refusal is None:
+        with pytest.raises(LabError, match="need about 1,680 ARP entries"):
+            Lab(large(40, 20))
+
+
+def test_a_network_of_a_hundred_pods_fits() -> None:
+    assert cannot_hold(build(plan(10, 10)).network) is None
+
+
+def test_an_imported_network_tells_too_little() -> None:
+    network = read_kubectl(REAL / "oke-vxlan-25").network
+    assert cannot_hold(network) == (
+        "the input does not tell all tables of 10.0.4.2, and a lab needs every one: use a network that was built"
+    )
+
+
+def test_a_device_that_no_lab_builds_is_named() -> None:
+    tables = article().tables("node-a")
+    strange = article().writing("node-a", tables.adding(Link("flannel.1", "vxlan")))
+    assert cannot_hold(strange) == "flannel.1 of node-a is a vxlan device, and a lab builds none of that kind yet"
+
+
+def test_a_program_that_fails_is_quoted() -> None:
+    with pytest.raises(LabError, match="sh -c echo no >&2; exit 3 failed: no"):
+        run(["sh", "-c", "echo no >&2; exit 3"])
+
+
+def test_a_failing_plugin_ends_the_lab_in_its_own_words(refusal: str | None) -> None:
+    if refusal is not None:
+        pytest.skip(refusal)
+    tables = article().tables("node-a")
+    assert tables.lan is not None
+    netconf = {**tables.lan.netconf, "ipam": {"type": "host-local", "subnet": "172.16.0.128/31"}}
+    wrong = article().writing("node-a", replace(tables, lan=replace(tables.lan, netconf=netconf)))
+    with pytest.raises(LabError, match="bridge failed: .*too small to allocate from"):
+        Lab(wrong)

@@ -17,7 +17,7 @@ LOCKED := $(VENV)/installed-lock
 READY  := $(VENV)/installed-project
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab test lint format types unit golden browser chromium notebooks bench lock clean
+.PHONY: help venv lab test lint format types unit golden browser debian chromium notebooks bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ $(READY): $(LOCKED) pyproject.toml
 lab: $(READY) ## open JupyterLab on the notebooks (PORT=8888)
 	@exec bash tools/lab.sh $(VENV) $(PORT)
 
-test: lint types $(READY) chromium ## run every check: lint, types, tests, notebooks, browser
+test: lint types $(READY) debian ## run every check: lint, types, tests, notebooks, browser
 	$(PYTEST) tests $(NBVAL)
 
 lint: $(READY) ## check style and formatting
@@ -58,8 +58,11 @@ golden: $(READY) ## run the notebooks and compare with their saved outputs
 browser: $(READY) chromium ## run the notebooks in JupyterLab in Chromium
 	$(PYTEST) -m browser tests
 
+debian:
+	@bash tools/debian.sh
+
 chromium:
-	@bash tools/chromium.sh
+	@bash tools/debian.sh browser
 
 notebooks: $(READY) ## execute the notebooks and write them, the same bytes each time
 	$(RUN) tools/notebooks.py $(NOTEBOOKS)

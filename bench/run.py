@@ -20,6 +20,7 @@ from bench.browser import browser  # noqa: E402
 from bench.building import build  # noqa: E402
 from bench.imports import imports  # noqa: E402
 from bench.kernels import memory  # noqa: E402
+from bench.labs import lab  # noqa: E402
 from bench.line import FULL, QUICK, Line, Scale  # noqa: E402
 from bench.lookups import lookup  # noqa: E402
 from bench.notebooks import notebooks  # noqa: E402
@@ -27,7 +28,7 @@ from bench.pictures import picture  # noqa: E402
 from bench.traces import trace  # noqa: E402
 
 Group = Callable[[Scale], Iterator[Line]]
-GROUPS: tuple[Group, ...] = (imports, trace, build, lookup, picture, browser, notebooks, memory)
+GROUPS: tuple[Group, ...] = (imports, trace, build, lookup, picture, browser, notebooks, memory, lab)
 NAMES = tuple(group.__name__ for group in GROUPS)
 WIDTHS = (68, 62, 12, 7)
 

@@ -41,7 +41,7 @@ class Echo:
         server = self.callers[descriptor]
         data, extra, _, caller = server.recvmsg(LARGEST, 64)
         info = next(value for _, kind, value in extra if kind == IP_PKTINFO)
-        source = bytes(4) + info[8:12] + bytes(4)  # any device, and the address that was asked
+        source = bytes(4) + info[4:8] + bytes(4)  # any device; of a broadcast, the address that answers for it
         body = ANSWER + data[1:] if data[:1] == ASK else data
         try:
             server.sendmsg([body], [(socket.IPPROTO_IP, IP_PKTINFO, source)], 0, caller)

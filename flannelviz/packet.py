@@ -60,7 +60,10 @@ class Packet:
     about: Packet | None = None  # the packet that an ICMP error speaks of
 
     def reply(self) -> Packet:
-        """Return the packet that the receiver sends back: addresses and ports swapped, a fresh TTL."""
+        """Return the packet that the receiver sends back: addresses and ports swapped, a fresh TTL.
+
+        Source: net/ipv4/icmp.c: an echo reply goes without DF.
+        """
         assert self.src is not None, "a packet that arrived has a source"
         return replace(
             self,
@@ -69,6 +72,7 @@ class Packet:
             sport=self.dport,
             dport=self.sport,
             ttl=64,
+            dont_fragment=self.dont_fragment and self.proto != "icmp",
             src_mac="",
             dst_mac="",
             mark=0,

@@ -487,8 +487,9 @@ class LeasedLine:
 class VpcTables:
     """Everything the VPC knows. `memo` is as in `Tables`.
 
-    `decrements_ttl`: the fabric is a plain router, as a laboratory has it: it counts the TTL, sends ICMP errors, and
-    answers ARP only for addresses that exist. `fabric` "switch": one layer 2, as no VPC has it.
+    `decrements_ttl`: the fabric is a plain router, as a laboratory has it: it counts the TTL and sends ICMP errors.
+    `answers_all_arp`: it answers for every address of a vSwitch, as the VPC was seen to, and not only for those that
+    exist. `fabric` "switch": one layer 2, as no VPC has it.
     """
 
     route_tables: tuple[RouteTable, ...] = ()
@@ -496,6 +497,7 @@ class VpcTables:
     security_groups: tuple[SecurityGroup, ...] = ()
     snat: tuple[SnatEntry, ...] = ()
     decrements_ttl: bool = False
+    answers_all_arp: bool = True
     fabric: Literal["routed", "switch"] = "routed"
     leased_line: LeasedLine | None = None
     unknown: frozenset[str] = frozenset()

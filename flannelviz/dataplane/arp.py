@@ -45,7 +45,7 @@ def _ask_the_vpc(network: Network, target: IPv4Address) -> str | None:
     eni = network.vpc.enis.get(target)
     if network.vpc.fabric == "switch":
         return eni.mac if eni is not None and _is_up(network, eni) else None
-    return FABRIC_MAC if eni is not None or not network.vpc.decrements_ttl else None
+    return FABRIC_MAC if eni is not None or network.vpc.answers_all_arp else None
 
 
 def _is_up(network: Network, eni: Eni) -> bool:

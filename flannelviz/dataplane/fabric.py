@@ -69,7 +69,8 @@ def _from_ecs(visit: Visit, instance: str | None) -> Disposition:
         visit.note("vpc route", ("no entry for {}: dropped", packet.dst), asking=asking)
         return Disposition.NO_ROUTE
     visit.note("vpc route", ("{} matches {}", packet.dst, entry.dst), entry, runner_up, asking=asking)
-    return _aged(visit) or _to_next_hop(visit, entry, sender)
+    aged = _aged(visit) if visit.in_dev is not None else None  # what the VPC sends itself has no hop behind it
+    return aged or _to_next_hop(visit, entry, sender)
 
 
 def eni_of(network: Network, instance: str | None) -> Eni | None:
@@ -197,6 +198,9 @@ def _to_ecs(visit: Visit, receiver: Eni) -> Disposition:
 
 def _out_by_eip(visit: Visit, sender: Eni) -> Disposition:
     assert sender.eip is not None
+    aged = _aged(visit)
+    if aged:
+        return aged
     now = replace(visit.packet, src=sender.eip)
     saying = ("{}'s own EIP: source {} -> {}", sender.place, visit.packet.src, sender.eip)
     visit.note("eip", saying, sender, now=now, asking=EIPS)
@@ -287,7 +291,9 @@ def on_internet(network: Network, place: str, packet: Packet, in_dev: str | None
 
 
 def _at_public_host(visit: Visit) -> Disposition:
-    if any(visit.packet.dst in block for block in NOT_ROUTED):
+    entry, _ = vpc_fib(visit.network.vpc).decide(int(visit.packet.dst))
+    leased = entry is not None and entry.next_hop_type == "Attachment"
+    if not leased and any(visit.packet.dst in block for block in NOT_ROUTED):
         saying = ("the Internet has no route to the private address {}", visit.packet.dst)
         visit.note("route", saying, asking=(PATH, visit.packet.dst))
         return Disposition.NO_ROUTE

@@ -234,7 +234,7 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
         visit.note("local", ("{} is an own address: delivered here", packet.dst), own, asking=asking)
         return _deliver(visit, tables, dev)
     if broadcast_of(tables, packet.dst):
-        return _broadcast(visit, tables)
+        return _deliver(visit, tables, dev) if packet.proto == "udp" else _broadcast(visit, tables)
     return _forward_on(visit, tables, dev)
 
 
@@ -336,7 +336,7 @@ def _no_route(visit: Visit, asking: tuple[object, ...]) -> Disposition:
 
 
 def _broadcast(visit: Visit, tables: Tables) -> Disposition:
-    """Return UNDELIVERABLE: no program gets, and no router forwards, a packet to a subnet's broadcast address."""
+    """Return UNDELIVERABLE: nobody forwards to a subnet's broadcast address, and only UDP programs get such packets."""
     row = broadcast_of(tables, visit.packet.dst)
     saying = ("{} is a broadcast address here: neither forwarded nor answered", visit.packet.dst)
     visit.note("local", saying, row, asking=("ip route get {}", visit.packet.dst))

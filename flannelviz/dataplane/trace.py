@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 from flannelviz.dataplane.fabric import OUTSIDE_HOST, on_internet, through_vpc
 from flannelviz.dataplane.forward import forward
+from flannelviz.dataplane.lookup import broadcast_of
 from flannelviz.dataplane.visit import Memory
 from flannelviz.errors import PacketError, UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, parse_address
@@ -117,8 +118,16 @@ def _answer(network: Network, start: str, request: tuple[Hop, ...], memory: Memo
     reset = last.disposition is Disposition.REFUSED and last.sent.proto == "tcp"
     if last.disposition is not Disposition.ACCEPTED and not reset:
         return ()
-    reply = _journey(network, last.place, last.sent.reply(), memory)
+    reply = _journey(network, last.place, _reply(network, last), memory)
     return (*reply[:-1], _asked_for(reply[-1], start, request[0]))
+
+
+def _reply(network: Network, last: Hop) -> Packet:
+    """Return the receiver's answer; to a packet for a broadcast address it comes from an address of its own."""
+    answer = last.sent.reply()
+    if last.place in (VPC, INTERNET) or not broadcast_of(network.tables(last.place), last.sent.dst):
+        return answer
+    return replace(answer, src=None)
 
 
 def _refused(request: tuple[Hop, ...]) -> tuple[Hop, ...]:

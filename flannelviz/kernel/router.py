@@ -206,5 +206,5 @@ def outside() -> Machine:
             "rule add pref 10 table local",
             "rule del pref 0",
         ),
-        names=((OUTSIDE_PORT, INTERNET),),
+        names=((OUTSIDE_PORT, ETH0),),
     )

@@ -143,8 +143,8 @@ class Teller:
         icmp = None
         if found is not None and hop.in_dev is not None:
             what = found[0].kind.removesuffix(f" {kind}")
-            icmp = IcmpError(ICMP_ERRORS[what][0], hop.place, IPv4Address(found[0].src))
-        return Hop(hop.place, end, hop.steps, hop.in_dev, hop.out_dev, hop.received, hop.sent, None, icmp)
+            icmp = IcmpError(ICMP_ERRORS[what][0], hop.place, IPv4Address(found[0].src), hop.received)
+        return Hop(hop.place, end, hop.steps, hop.in_dev, hop.out_dev, hop.received, hop.sent, icmp=icmp)
 
 
 def _overheard(seen: Sighting) -> bool:
@@ -160,12 +160,13 @@ def story(source: str, order: Order, observed: Observation, names: Names) -> Tra
     if last.disposition is not Disposition.ACCEPTED:
         return Trace(source, order.dst, request, last.disposition)
     reply = teller.direction("reply", last.place)
-    reply = (*reply[:-1], _asked_for(reply[-1], order.place, request[0]))
+    reply = (*reply[:-1], _asked_for(reply[-1], order))
     return Trace(source, order.dst, request, last.disposition, reply, reply[-1].disposition)
 
 
-def _asked_for(last: Hop, start: str, first: Hop) -> Hop:
+def _asked_for(last: Hop, order: Order) -> Hop:
     """Return the reply's last hop, as UNEXPECTED if it came to another place or from another address than asked."""
-    if last.disposition is not Disposition.ACCEPTED or (last.place == start and last.sent.src == first.sent.dst):
+    asked = last.place == order.place and last.sent.src == IPv4Address(order.dst)
+    if last.disposition is not Disposition.ACCEPTED or asked:
         return last
     return Hop(last.place, Disposition.UNEXPECTED, last.steps, last.in_dev, last.out_dev, last.received, last.sent)

@@ -51,6 +51,7 @@ def laboratory(spec: dict[str, Any]) -> Network:
     return network.writing_vpc(
         replace(
             network.vpc.adding(RouteEntry(OUTSIDE, "Attachment", origin=ORIGIN)),
+            answers_all_arp=False,
             leased_line=LeasedLine(known=(plan.vpc_cidr,), admitted=(plan.vpc_cidr,)),
             security_groups=(SecurityGroup("sg-cluster", (SecurityRule(EVERYWHERE, origin=ORIGIN),)),),
         )

@@ -17,7 +17,7 @@ LOCKED := $(VENV)/installed-lock
 READY  := $(VENV)/installed-project
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab test lint format types unit golden browser debian chromium notebooks bench lock clean
+.PHONY: help venv lab test lint format types unit golden browser debian notebooks bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,7 +55,7 @@ unit: $(READY) ## run the tests that need no browser
 golden: $(READY) ## run the notebooks and compare with their saved outputs
 	$(PYTEST) $(NBVAL)
 
-browser: $(READY) chromium ## run the notebooks in JupyterLab in Chromium
+browser: $(READY) debian ## run the notebooks in JupyterLab in Chromium
 	$(PYTEST) -m browser tests
 
 debian:

@@ -116,6 +116,7 @@ def test_reset_goes_back_to_the_start(plan):
     assert plan.reset.disabled
     plan.control("cluster CIDR").value = "nonsense"
     plan.control("node mask").value = 27
+    plan.control("number of nodes").value = 5
     assert not plan.reset.disabled
     plan.reset.click()
     assert shown(plan)[2:] == start and messages(plan) == {} and plan.reset.disabled

@@ -35,14 +35,15 @@ class NumberBox(widgets.FloatText):
 
     @property
     def number(self) -> int:
-        """Return the number, as it was last settled."""
-        return self._last
+        """Return the number that counts: the value, made to fit."""
+        if not isfinite(self.value):
+            return self._last
+        return min(max(round(self.value), self.least), self.most)
 
     def settle(self, observer: Callable[..., None]) -> str:
         """Make the number fit without calling `observer`; return what was done to it, or an empty text."""
         typed = self.value
-        fitting = min(max(round(typed), self.least), self.most) if isfinite(typed) else self._last
-        self._last = fitting
+        fitting = self._last = self.number
         if fitting == typed:
             return ""
         with quietly(self, observer):

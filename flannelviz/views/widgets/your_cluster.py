@@ -58,7 +58,7 @@ class YourCluster(Panel):
             layout={"width": "46em", "max_width": "98%"},
         )
         self.upload = widgets.FileUpload(description="Upload", accept=".json,.txt", multiple=False)
-        self.cidr = text_box("cluster CIDR, if you know it", placeholder="172.16.0.0/16")
+        self.cidr = text_box("cluster CIDR, if you know it", placeholder="172.16.0.0/16, 10.0.0.0/8")
         self.text_field, self.upload_field, self.cidr_field = Field(self.text), Field(self.upload), Field(self.cidr)
         self.reading = button("Read", self._on_read, "read the text above", main=True)
         self.example = button("Example", self._on_example, "read a dump of a small cluster")

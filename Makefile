@@ -58,11 +58,8 @@ golden: $(READY) ## run the notebooks and compare with their saved outputs
 browser: $(READY) debian ## run the notebooks in JupyterLab in Chromium
 	$(PYTEST) -m browser tests
 
-debian:
+debian: ## install what tests need of Debian: Chromium, CNI plugins, iptables
 	@bash tools/debian.sh
-
-chromium:
-	@bash tools/debian.sh browser
 
 notebooks: $(READY) ## execute the notebooks and write them, the same bytes each time
 	$(RUN) tools/notebooks.py $(NOTEBOOKS)

@@ -106,6 +106,7 @@ def imported() -> Network:
 def test_a_network_that_can_have_no_fault_says_so():
     widget = lab.faults(imported())
     assert "no fault can be put into this network" in widget.fault_field.message.value
+    assert "at : " not in widget.card.value
     assert not widget.broken.value and widget.says.startswith("no fault: ")
     widget.broken.value = True
     assert 'role="alert"' in widget.fault_field.message.value

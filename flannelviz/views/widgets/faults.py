@@ -202,9 +202,10 @@ class FaultExplorer(Panel):
         self.line.value, self.screen.value = line, picture
 
     def _about(self, fault: Any) -> str:
+        where = f"at {short_place(self.target.value)}: " if self.target.value else ""
         rows = (
             ("who does it", fault.cause),
-            ("what it changes", f"at {short_place(self.target.value or '')}: {fault.change}"),
+            ("what it changes", f"{where}{fault.change}"),
             ("what one sees", fault.symptom),
             ("what shows it", f"`{fault.command}`"),
             ("this journey", self._compared()),

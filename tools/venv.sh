@@ -36,9 +36,14 @@ if command -v uv >/dev/null; then
     uv pip install --quiet --python "$venv/bin/python" --require-hashes -r "$lock"
 else
     python_can_make_environments || install_debian_venv
-    echo "flannelviz: installing $lock into $venv with pip; this takes about a minute"
+    echo "flannelviz: installing $lock into $venv"
     "$python" -m venv --clear "$venv"
-    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r "$lock"
+    pip=("$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --require-hashes)
+    # pip needs a minute for all of it, uv some seconds; where uv finds no registry, as pip's settings are not its own,
+    # pip does it.
+    "${pip[@]}" -r <(sed -n '/^uv==/,/^[^ ]/{/^uv==\|^ /p}' "$lock")
+    "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$lock" ||
+        "${pip[@]}" -r "$lock"
 fi
 
 # JupyterLab shall not ask about news, nor look for any.

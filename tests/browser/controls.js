@@ -92,6 +92,7 @@ window.flannelvizControls = (() => {
             label: labelOf(element, parts),
             movable: canMove(kind, parts),
             quiz: element.closest('.fv-quiz') !== null,
+            single: kind === 'slider' && range(element).max <= range(element).min,
         }));
     }
 

@@ -44,6 +44,11 @@ FRUIT = {
     ),
     "service CIDR": (TABLE, "addresses of Services are in no route, so no picture has them; a table counts them"),
 }
+# What to type where neither an example beside the field nor the next number will always do.
+VALID = {
+    "cluster CIDR, if you know it": ("10.0.0.0/8", "10.0.0.0/7"),  # holds every dump's addresses, as the rule is
+}
+BACK_AND_ON = {"\N{BLACK LEFT-POINTING TRIANGLE} back", "next \N{BLACK RIGHT-POINTING TRIANGLE}"}
 # Choices that mean nothing alone: this one stands for the text field beside its list.
 SKIPPED = ["the address typed"]
 Key = tuple[int, str, str, int]
@@ -59,6 +64,7 @@ class Control:
     label: str
     movable: bool
     quiz: bool
+    single: bool  # a slider with one place to be
 
     @property
     def can_wake(self) -> bool:
@@ -149,8 +155,15 @@ class Driver:
         awake = [key for key in neighbours if key not in self.complaints and self.moves[key] < MOST_WAKES]
         if awake:
             self._move(self._least_moved(awake), controls)
-        else:
+        elif not self._has_nowhere_to_go(controls[asleep], controls.values()):
             self.complaints[asleep] = f"{controls[asleep]} can never be used twice"
+        else:
+            self.final.add(asleep)
+
+    def _has_nowhere_to_go(self, control: Control, controls: Iterable[Control]) -> bool:
+        """Return whether a control belongs to a walk of one step, as where nothing is known after the first hop."""
+        walks = [other for other in controls if other.cell == control.cell and other.single]
+        return bool(walks) and (control.single or control.label in BACK_AND_ON)
 
     def _ask_again(self, key: Key, control: Control) -> None:
         """Press the button that takes the answer away, if the question has one."""
@@ -191,7 +204,7 @@ class Driver:
 
     def _is_answered(self, control: Control, element: ElementHandle, area: Area, turn: int) -> bool:
         """Answer a question, with its button if need be; a typed answer is a number or, if that is refused, an IP."""
-        before, told = area.shown(ANSWER), f"{ANSWER}, {ALARM}"
+        before = area.shown(ANSWER)
         for guess in (str(turn), f"172.16.8.{turn}") if control.kind == "text" else ("",):
             if guess:
                 element.fill(guess)
@@ -201,11 +214,18 @@ class Driver:
             ready += " || window.flannelvizControls.shown(area, selector) !== before"
             area.soon(ready, element, area.handle, ANSWER, before)
             if area.shown(ANSWER) == before:
-                said = area.shown(told)
-                any(self._pressed(button, area, told, said) for button in self._confirmers(element))
+                alarm = area.shown(ALARM)
+                any(self._is_heard(button, area, before, alarm) for button in self._confirmers(element))
             if area.shown(ANSWER) != before:
                 return True
         return False
+
+    def _is_heard(self, button: ElementHandle, area: Area, answer: str, alarm: str) -> bool:
+        """Press a button; return whether an answer comes, or another message than before: none is only its end."""
+        button.click()
+        heard = "([area, one, answer, other, alarm]) => window.flannelvizControls.shown(area, one) !== answer"
+        heard += " || !['', alarm].includes(window.flannelvizControls.shown(area, other))"
+        return area.soon(heard, area.handle, ANSWER, answer, ALARM, alarm)
 
     def _pressed(self, button: ElementHandle, area: Area, selector: str, before: str) -> bool:
         button.click()
@@ -240,7 +260,7 @@ class Driver:
             element.fill(next(self.dumps))
             element.press("Tab")
         else:
-            act(control.kind, element, turn)
+            act(control, element, turn)
 
     def _element(self, function: str, *arguments: object) -> ElementHandle:
         script = f"args => window.flannelvizControls.{function}(...args)"
@@ -273,8 +293,9 @@ def dumps() -> Iterator[str]:
         yield text.replace("10.244.", f"10.{100 + number}.") + " " * number
 
 
-def act(kind: str, element: ElementHandle, turn: int) -> None:
+def act(control: Control, element: ElementHandle, turn: int) -> None:
     """Do what a person does with a control of this kind, for the `turn`-th time."""
+    kind = control.kind
     if kind == "slider":
         element.press(away_from_the_end(element, "ArrowRight", "ArrowLeft"))
     elif kind == "number":
@@ -284,7 +305,8 @@ def act(kind: str, element: ElementHandle, turn: int) -> None:
         script = "(select, skipped) => window.flannelvizControls.nextOption(select, skipped)"
         element.select_option(index=element.evaluate(script, SKIPPED))
     elif kind in {"text", "textarea"}:
-        element.fill(another(element, turn))
+        valid = VALID.get(control.label)
+        element.fill(valid[turn % len(valid)] if valid else another(element, turn))
         element.press("Enter" if kind == "text" else "Tab")
     elif kind in {"button", "motion", "choices", "radios", "checkbox"}:
         element.click()

@@ -70,11 +70,17 @@ def quiz(answers=True, again=None):
         check.on_click(tell)
     box = widgets.VBox([choice, check, answer])
     if again is not None:
-        button = widgets.Button(description='Try again')
+        button = widgets.Button(description='Try again', disabled=True)
+        check.on_click(lambda _: setattr(button, 'disabled', False))
         button.on_click(ask_again)
         box.children += (button,)
     box.add_class('fv-quiz')
     return box
+
+def one_hop():
+    hop = widgets.IntSlider(value=1, min=1, max=1, disabled=True)
+    on = widgets.Button(description='next \\N{BLACK RIGHT-POINTING TRIANGLE}', disabled=True)
+    return widgets.VBox([hop, on, picture_of(hop)])
 
 def tabs():
     control = widgets.IntSlider(max=1)
@@ -126,7 +132,7 @@ def test_a_control_without_effect_is_seen(lab: LabPage, work: Path) -> None:
     careless = "reader(careful=False)"
     refusing = "refusing(widgets.IntSlider(description='hop'))"
     once = "quiz(again=False)"
-    cells = (deaf, far_away, "picture", disabled, no_answer, careless, refusing, once)
+    cells = (deaf, far_away, "picture", disabled, no_answer, careless, refusing, once, "one_hop()")
     assert open_cells(lab, work, HELPERS, *cells)
     assert Driver(lab).move_everything() == [
         "the slider 'hop' of cell 1 was moved, and no picture near it changed",

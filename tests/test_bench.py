@@ -22,7 +22,9 @@ each_group = pytest.mark.parametrize(
 
 @lru_cache
 def lines_of(group: run.Group) -> tuple[Line, ...]:
-    """Return what a group measures, in a thread of its own: Playwright runs once in a thread, and others use it too."""
+    """Return what a group measures. Playwright runs once in a thread, and other tests use it too."""
+    if group.__name__ not in OF_A_BROWSER:
+        return tuple(group(QUICK))
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: tuple(group(QUICK))).result()
 

@@ -23,7 +23,8 @@ SCRIPT = Path(__file__).with_name("controls.js").read_text("utf-8")
 DUMP = ROOT / "notebooks" / "data" / "oke-vxlan-25.json"
 NO_DUMP = "default via 192.168.0.253\n"
 MOVES = 2
-PATIENCE = 3_000  # milliseconds until a picture must have followed
+PATIENCE = 8_000  # milliseconds until a picture must have followed: whether it does is tested, how soon is measured
+TRIES = 20  # times that a control is looked for in a page that is being drawn
 MOST_MOVES = 600  # in one notebook; more means that controls keep appearing
 MOST_WAKES = 6  # how often one control is used for the sake of another
 ON_THE_WAY = {"disclosure", "confirm"}  # used to reach or to finish a move, not moved for their own sake
@@ -167,8 +168,7 @@ class Driver:
 
     def _ask_again(self, key: Key, control: Control) -> None:
         """Press the button that takes the answer away, if the question has one."""
-        element = self._element("anyPart", control.index)
-        area = Area(self.page, element)
+        element, area = self._within("anyPart", control.index)
         before = area.shown(ANSWER)
         buttons = self._confirmers(element)
         if not buttons:
@@ -179,9 +179,8 @@ class Driver:
     def _move(self, key: Key, controls: dict[Key, Control]) -> None:
         control = controls[key]
         self.moves[key] += 1
-        element = self._element("nextPart", control.index)
-        element.scroll_into_view_if_needed()
-        if missing := self._missing(control, element, Area(self.page, element), self.moves[key]):
+        element, area = self._within("nextPart", control.index)
+        if missing := self._missing(control, element, area, self.moves[key]):
             self.complaints[key] = f"{control} was moved, and {missing}"
         else:
             self.lab.wait_for_kernel()
@@ -261,6 +260,17 @@ class Driver:
             element.press("Tab")
         else:
             act(control, element, turn)
+
+    def _within(self, function: str, index: int) -> tuple[ElementHandle, Area]:
+        """Return a control and the output around it; JupyterLab may draw a cell anew while it scrolls into view."""
+        for _ in range(TRIES):
+            element = self._element(function, index)
+            if element.evaluate("part => window.flannelvizControls.areaOf(part) !== null"):
+                element.scroll_into_view_if_needed()
+            if element.evaluate("part => window.flannelvizControls.areaOf(part) !== null"):
+                return element, Area(self.page, element)
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"control {index} of the page stays in no cell")
 
     def _element(self, function: str, *arguments: object) -> ElementHandle:
         script = f"args => window.flannelvizControls.{function}(...args)"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# See to it that the tests find what no Python package brings: a browser, and what a lab in the kernel is made of.
+# See to it that the tests find what no Python package brings: a browser, the library that playwright's driver is linked
+# against, and what a lab in the kernel is made of.
 # FV_CHROMIUM names another browser, CNI_PATH another folder of CNI plugins.
 set -euo pipefail
 
@@ -17,6 +18,15 @@ have_browser() {
     return 1
 }
 
+have_driver() {
+    local folder
+    [ "$(uname -s)" = Linux ] || return 0
+    for folder in /lib /usr/lib /lib64 /usr/lib64; do
+        if compgen -G "$folder/libatomic.so.1" || compgen -G "$folder/*/libatomic.so.1"; then return 0; fi
+    done >/dev/null
+    return 1
+}
+
 have_lab() {
     local folder
     have unshare && have ip && have iptables-restore || return 1
@@ -28,6 +38,7 @@ have_lab() {
 
 packages=()
 have_browser || packages+=(chromium fonts-dejavu-core)
+have_driver || packages+=(libatomic1)
 [ "${1:-}" = browser ] || [ "$(uname -s)" != Linux ] || have_lab || packages+=("${lab[@]}")
 [ ${#packages[@]} -gt 0 ] || exit 0
 
@@ -35,9 +46,9 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "flannelviz: installing Debian's ${packages[*]} for the tests"
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
-elif have_browser; then
+elif have_browser && have_driver; then
     echo "flannelviz: no lab in the kernel without ${lab[*]} (apt-get install ${lab[*]}); its tests will say so" >&2
 else
-    echo "flannelviz: the browser tests need Chromium; install it (apt-get install chromium) or set FV_CHROMIUM" >&2
+    echo "flannelviz: the browser tests need Chromium; install it (apt-get install chromium libatomic1) or set FV_CHROMIUM" >&2
     exit 1
 fi

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,46 +29,48 @@ time.sleep(60)
 """
 
 
-def descendants(session: int) -> set[int]:
-    """The processes of a session, which a lab starts one of."""
-    found = set()
-    for folder in PROC.iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.add(int(folder.name))
-    return found
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go, and the sign by which a test knows its own processes: other tests make labs as well."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
 
 
-def namespaces() -> set[str]:
-    """Every network namespace that some process is in, or holds open."""
-    found = set()
-    for folder in PROC.iterdir():
-        if folder.name.isdigit():
-            for link in (*_links(folder / "ns"), *_links(folder / "fd")):
-                if link.startswith("net:["):
-                    found.add(link)
-    return found
+def family(folder: Path, labs: Collection[int]) -> set[int]:
+    """The living processes that go back to one test: those of a lab's session, and those with the test's folder."""
+    running = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    return {process for process in running if _session(process) in labs or _is_marked(process, folder)}
 
 
-def _links(folder: Path) -> list[str]:
-    links = []
+def _session(process: int) -> int:
+    """The session of a process, which is that of its lab; 0 if the process has ended."""
+    fields = _read(process, "stat").rpartition(b")")[2].split()
+    return int(fields[3]) if fields and fields[0] != b"Z" else 0
+
+
+def _is_marked(process: int, folder: Path) -> bool:
+    return f"TMPDIR={folder}".encode() in _read(process, "environ").split(b"\0")
+
+
+def _read(process: int, name: str) -> bytes:
     try:
-        for entry in os.scandir(folder):
-            try:
-                links.append(os.readlink(entry.path))
-            except OSError:
-                continue
+        return (PROC / str(process) / name).read_bytes()
     except OSError:
-        pass
-    return links
+        return b""
 
 
 def held_by(process: int) -> set[str]:
+    """The network namespaces that a process holds open."""
     return {link for link in _links(PROC / str(process) / "fd") if link.startswith("net:[")}
+
+
+def _links(folder: Path) -> Iterator[str]:
+    for entry in folder.iterdir():
+        with suppress(OSError):
+            yield os.readlink(entry)
+
+
+HELD = held_by(os.getpid())  # what this process was born with
 
 
 def soon(true: Callable[[], bool]) -> bool:
@@ -84,76 +87,75 @@ def files() -> dict[Path, list[str]]:
     return {folder: sorted(os.listdir(folder)) if folder.is_dir() else [str(folder.exists())] for folder in FOLDERS}
 
 
-def gone(lab_process: int, spaces: set[str]) -> bool:
-    return soon(lambda: not descendants(lab_process) and not (spaces & namespaces()))
+def gone(folder: Path, *labs: int) -> bool:
+    """Whether the processes of a test are soon gone, and with them the namespaces that nobody else holds."""
+    return soon(lambda: not family(folder, labs)) and held_by(os.getpid()) == HELD
 
 
-def owner(folder: Path) -> subprocess.Popen[str]:
-    """A process of its own that makes a lab; whatever it leaves in a temporary folder is found in `folder`."""
-    return subprocess.Popen(
-        [sys.executable, "-c", OWNER],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
-    )
+def owner() -> subprocess.Popen[str]:
+    """A process of its own that makes a lab."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", OWNER], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=env)
 
 
-def test_closing_a_lab_leaves_nothing(make_lab: MakeLab) -> None:
+def labs_of(process: int) -> list[int]:
+    """The labs of an owner: those of its children that have a session of their own."""
+    children = map(int, _read(process, f"task/{process}/children").split())
+    return [child for child in children if _session(child) == child]
+
+
+def test_closing_a_lab_leaves_nothing(make_lab: MakeLab, folder: Path) -> None:
     before = files()
     lab = make_lab(counted())
-    process, spaces = lab._process.pid, held_by(lab._process.pid)
-    assert len(spaces) >= len(list(counted().places()))
+    process = lab._process.pid
+    assert len(held_by(process)) >= len(list(counted().places()))
+    assert process in family(folder, ())
     lab.close()
-    assert gone(process, spaces)
+    assert gone(folder, process)
     assert files() == before
 
 
-def test_a_lab_that_nobody_keeps_is_gone(make_lab: MakeLab) -> None:
+def test_a_lab_that_nobody_keeps_is_gone(make_lab: MakeLab, folder: Path) -> None:
     lab = Lab(counted())
-    process, spaces = lab._process.pid, held_by(lab._process.pid)
+    process = lab._process.pid
     del lab
-    assert gone(process, spaces)
+    assert gone(folder, process)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_owner_leaves_nothing(number: signal.Signals, make_lab: MakeLab, tmp_path: Path) -> None:
+def test_a_killed_owner_leaves_nothing(number: signal.Signals, make_lab: MakeLab, folder: Path) -> None:
     before = files()
-    with owner(tmp_path) as running:
+    with owner() as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "starting\n"
         process = int(running.stdout.readline())
-        spaces = held_by(process)
-        assert spaces
+        assert {running.pid, process} <= family(folder, ())
         running.send_signal(number)
         running.wait(10)
-    assert gone(process, spaces)
-    assert (files(), list(tmp_path.iterdir())) == (before, [])
+    assert gone(folder, process)
+    assert (files(), list(folder.iterdir())) == (before, [])
 
 
 @pytest.mark.parametrize("moment", [0.05, 0.15, 0.3])
-def test_an_owner_killed_while_it_builds_leaves_nothing(moment: float, make_lab: MakeLab, tmp_path: Path) -> None:
-    before, spaces = files(), namespaces()
-    with owner(tmp_path) as running:
+def test_an_owner_killed_while_it_builds_leaves_nothing(moment: float, make_lab: MakeLab, folder: Path) -> None:
+    before = files()
+    with owner() as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "starting\n"
+        assert soon(lambda: bool(labs_of(running.pid)))
+        (process,) = labs_of(running.pid)
         time.sleep(moment)
-        children = set(_children(running.pid))
+        assert {running.pid, process} <= family(folder, ())
         running.kill()
         running.wait(10)
-    assert soon(lambda: not any(descendants(child) for child in children))
-    assert soon(lambda: not (namespaces() - spaces) or not children)
-    assert (files(), list(tmp_path.iterdir())) == (before, [])
+    assert gone(folder, process)
+    assert (files(), list(folder.iterdir())) == (before, [])
 
 
-def _children(process: int) -> list[int]:
-    return list(map(int, (PROC / f"{process}/task/{process}/children").read_text().split()))
-
-
-def test_a_killed_lab_ends_in_one_sentence(make_lab: MakeLab) -> None:
+def test_a_killed_lab_ends_in_one_sentence(make_lab: MakeLab, folder: Path) -> None:
     lab = make_lab(counted())
-    process, spaces = lab._process.pid, held_by(lab._process.pid)
+    process = lab._process.pid
     os.kill(process, signal.SIGKILL)
     with pytest.raises(Exception, match="the lab has ended, its process is gone: make a new Lab"):
         lab.trace("a1", "b1")
-    assert gone(process, spaces)
+    assert gone(folder, process)

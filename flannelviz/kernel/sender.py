@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flannelviz.kernel.blueprint import Observation, Order, Sighting
 from flannelviz.kernel.echo import Echo
@@ -13,7 +13,8 @@ from flannelviz.kernel.frames import Wanted, echo_request, tcp_syn, udp_payload
 from flannelviz.kernel.namespaces import inside
 from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings
 
-QUIET = 0.15  # seconds without a frame after which a packet counts as lost; ARP gives up within 0.06
+SILENCE = 0.04  # seconds without a frame after which a packet counts as lost
+ASKING = 0.15  # the same while somebody waits for an ARP answer, which is given up after 0.06
 LONGEST = 2.0  # seconds: a packet that loops makes itself heard all the time
 IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_DO = 10, 0, 2  # include/uapi/linux/in.h
 IP_AND_ICMP, IP_AND_UDP, IP_AND_TCP = 28, 28, 40  # bytes of headers
@@ -53,7 +54,9 @@ class Sender:
         delivered: list[tuple[str, str]] = []
         deadline = time.monotonic() + LONGEST
         while (order.place, "reply") not in delivered and time.monotonic() < deadline:
-            ready = self.watch.ready(0.0 if error else QUIET)
+            ready = self.watch.ready(0.0 if error else SILENCE)
+            if not ready and _asking(seen):
+                ready = self.watch.ready(ASKING - SILENCE)
             if not ready:
                 break
             for descriptor in ready:
@@ -73,6 +76,13 @@ class Sender:
             seen.extend(sightings(post, wanted))
         else:
             delivered.extend((post.place, kind) for kind in heard(post, name, wanted))
+
+
+def _asking(seen: Sequence[Sighting]) -> bool:
+    """Return whether an ARP request is on its way that nobody has answered yet."""
+    since = time.time_ns() - int(ASKING * 1e9)
+    asked = {(s.place, s.dst) for s in seen if s.kind == "arp 1" and s.out and s.time > since}
+    return bool(asked) and bool(asked - {(s.place, s.src) for s in seen if s.kind == "arp 2" and not s.out})
 
 
 def _when(sighting: Sighting) -> int:

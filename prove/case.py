@@ -1,0 +1,96 @@
+"""One case: a plan, the faults put into it, and the packets sent through it, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from flannelviz.controlplane.timeline import build
+from flannelviz.dataplane.trace import destination_address, trace
+from flannelviz.faults import break_network
+from flannelviz.kernel import Lab, agrees
+from flannelviz.network import Network
+from flannelviz.packet import PING_SIZE, Learned, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One packet that a program sends; `warm`: the places still know what the packets before have taught them."""
+
+    source: str
+    destination: str
+    proto: str = "icmp"
+    sport: int = 40000
+    dport: int = 0
+    ttl: int = 64
+    size: int = PING_SIZE
+    dont_fragment: bool = True
+    warm: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """Return what differs from a plain ping, as keyword arguments of a trace; `warm` is not among them."""
+        plain = {field.name: field.default for field in fields(self)[2:]}
+        named = {name: getattr(self, name) for name in plain if name != "warm"}
+        return {name: value for name, value in named.items() if value != plain[name]}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A network as it came to be, and what is sent through it. `faults` are pairs of a name and a target."""
+
+    plan: Any  # ClusterPlan
+    faults: tuple[tuple[str, str], ...]
+    packets: tuple[Sent, ...]
+
+    def network(self) -> Network:
+        """Return the network: the plan built, the faults put in one after the other.
+
+        Raises: AddressPlanError, FaultError if this cannot be.
+        """
+        network = build(self.plan, strict=False).network
+        for name, target in self.faults:
+            network = break_network(network, name, target)
+        return network
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What model and kernel said of one packet; `differences` is empty where they agree."""
+
+    sent: Sent
+    model: Trace
+    kernel: Trace
+    differences: tuple[str, ...]
+
+
+def throws(network: Network, sent: Sent) -> tuple[float | None, ...]:
+    """Return a throw of the dice for each endpoint that a kernel may draw for this packet; one None if it draws none.
+
+    Shape: equal shares, as kube-proxy's probabilities make them.
+    """
+    services = network.plan.services if network.plan else ()
+    address = destination_address(network, sent.destination)
+    asked = next((s for s in services if s.cluster_ip == address), None)
+    count = len(asked.endpoints) if asked is not None else 0
+    return tuple((number + 0.5) / count for number in range(count)) if count > 1 else (None,)
+
+
+def compared(network: Network, lab: Lab, packets: Sequence[Sent]) -> Iterator[Compared]:
+    """Return what the lab and the model say of each packet.
+
+    Shape: where a kernel draws by lot, the model counts with the throw that comes nearest to what the kernel did.
+    """
+    learned = Learned()
+    for sent in packets:
+        kernel = lab.trace(sent.source, sent.destination, warm=sent.warm, **sent.options())
+        known = learned if sent.warm else Learned()
+        found = [_against(network, sent, kernel, known, dice) for dice in throws(network, sent)]
+        best = min(found, key=lambda one: len(one.differences))
+        learned = best.model.learned
+        yield best
+
+
+def _against(network: Network, sent: Sent, kernel: Trace, learned: Learned, dice: float | None) -> Compared:
+    model = trace(network, sent.source, sent.destination, dice=dice, learned=learned, **sent.options())
+    return Compared(sent, model, kernel, agrees(model, kernel))

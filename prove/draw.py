@@ -1,0 +1,179 @@
+"""Cases drawn by lot: a seed and a number make one, the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from random import Random
+from typing import Any
+
+from flannelviz.errors import AddressPlanError, FaultError
+from flannelviz.faults import FAULTS, break_network, targets
+from flannelviz.kernel import cannot_hold
+from flannelviz.model import INTERNET, ClusterPlan, NodePlan, ServicePlan, VSwitch
+from flannelviz.network import Network
+from prove.case import Case, Sent
+
+PACKETS = 12  # sent through one network
+MOST_FAULTS = 3
+LETTERS = "abcd"
+CLUSTER_CIDRS = ("172.16.0.0/16", "10.32.0.0/14", "172.20.0.0/20", "172.16.0.0/22")
+VSWITCHES = (
+    VSwitch("vsw-a", IPv4Network("192.168.0.0/24"), "cn-hangzhou-a"),
+    VSwitch("vsw-b", IPv4Network("192.168.1.0/28"), "cn-hangzhou-b"),
+)
+WAYS: tuple[dict[str, Any], ...] = (
+    {},
+    {"backend": "ali-vpc"},
+    {"backend": "host-gw", "fabric": "switch"},
+    {"backend": "host-gw"},
+    {"backend": "vxlan"},
+    {"cni": "terway"},
+)
+CLUSTER_IPS = (IPv4Address("172.19.0.10"), IPv4Address("172.19.0.20"))
+PORTS = (53, 80, 443, 5353, 8080, 20000)
+NOWHERE = ("10.9.9.9", "172.19.0.77", "172.31.255.9", "192.168.77.7", "203.0.113.99", "100.100.2.136", "127.0.0.1")
+PROTOCOLS = ("icmp", "udp", "tcp")
+SIZES = (28, 29, 40, 84, 600, 1400, 1401, 1450, 1451, 1500, 1501, 3000)
+
+
+def case(seed: int, number: int) -> Case:
+    """Return case `number` of `seed`: a network that a lab can hold, with faults in it, and packets."""
+    dice = Random(f"{seed}/{number}")
+    while True:
+        plan = _plan(dice)
+        try:
+            found = Case(plan, (), ())
+            network = found.network()
+        except AddressPlanError:
+            continue
+        if cannot_hold(network) is not None:
+            continue
+        faults, network = _faults(dice, network)
+        return Case(plan, faults, tuple(_packets(dice, network)))
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+def _often(dice: Random, chance: float) -> bool:
+    return dice.random() < chance
+
+
+def _plan(dice: Random) -> ClusterPlan:
+    way = dice.choice(WAYS)
+    zones = VSWITCHES[: dice.choice((1, 1, 2))]
+    nodes = tuple(_node(dice, letter, zones) for letter in LETTERS[: dice.choice((1, 2, 2, 2, 3, 3))])
+    pods = [pod for node in nodes for pod in node.pods]
+    return ClusterPlan(
+        vswitches=zones,
+        cluster_cidr=IPv4Network(dice.choice(CLUSTER_CIDRS)),
+        node_mask=dice.choice((24, 25, 25, 26, 27, 28)),
+        nodes=nodes,
+        other_ecs=(NodePlan("db", vswitch=dice.choice(zones).name),) if _often(dice, 0.6) else (),
+        nat_gateway=_often(dice, 0.8),
+        masquerade=_often(dice, 0.85),
+        rules=dice.choice(("v0.10", "head")),
+        vpc_decrements_ttl=_often(dice, 0.5),
+        hairpin=_often(dice, 0.5),
+        mtu=dice.choice((1500, 1500, 1500, 1400)),
+        services=tuple(_services(dice, pods)) if pods and _often(dice, 0.6) else (),
+        **way,
+    )
+
+
+def _node(dice: Random, letter: str, zones: Sequence[VSwitch]) -> NodePlan:
+    pods = tuple(f"{letter}{number + 1}" for number in range(dice.choice((0, 1, 1, 2, 2, 3))))
+    return NodePlan(
+        f"node-{letter}",
+        pods,
+        vswitch=dice.choice(zones).name,
+        eip=IPv4Address(f"198.51.100.{LETTERS.index(letter) + 1}") if _often(dice, 0.15) else None,
+        host_pods=(f"{letter}-host",) if _often(dice, 0.2) else (),
+    )
+
+
+def _services(dice: Random, pods: Sequence[str]) -> Iterator[ServicePlan]:
+    for number, address in enumerate(CLUSTER_IPS[: dice.choice((1, 1, 2))]):
+        ends = dice.sample(pods, dice.randint(0 if _often(dice, 0.15) else 1, min(3, len(pods))))
+        port, target = dice.choice((53, 80, 443)), dice.choice((80, 8080))
+        yield ServicePlan(f"svc-{number}", address, port, tuple(ends), target, dice.choice(("tcp", "udp")))
+
+
+def _faults(dice: Random, network: Network) -> tuple[tuple[tuple[str, str], ...], Network]:
+    """Return up to three faults that fit, each into what the ones before have left, and the broken network."""
+    chosen: list[tuple[str, str]] = []
+    for _ in range(dice.choice((0, 0, 1, 1, 1, 2, 2, MOST_FAULTS))):
+        fault = dice.choice(FAULTS)
+        places = targets(network, fault)
+        if not places or any(name == fault.name for name, _ in chosen):
+            continue
+        place = dice.choice(places)
+        try:
+            broken = break_network(network, fault, place)
+        except FaultError:
+            continue
+        network = broken
+        chosen.append((fault.name, place))
+    return tuple(chosen), network
+
+
+# --- the packets -----------------------------------------------------------------------------------------------------
+
+
+def _packets(dice: Random, network: Network) -> Iterator[Sent]:
+    sources, addresses = _sources(network), _addresses(network)
+    before: Sent | None = None
+    for _ in range(PACKETS):
+        if before is not None and _often(dice, 0.2):
+            sent = replace(before, warm=True)
+        else:
+            sent = _packet(dice, network, sources, addresses)
+        yield sent
+        before = sent
+
+
+def _sources(network: Network) -> list[str]:
+    pods = [name for name in network.pods for _ in range(3)]
+    return [*pods, *network.ecs_places(), INTERNET]
+
+
+def _addresses(network: Network) -> list[str]:
+    """Return what packets are sent to: everybody, more than once, and addresses of nobody and of everything else."""
+    named = [name for name in (*network.pods, *network.ecs_places()) if network.address(name) is not None]
+    return [*named, *named, INTERNET, INTERNET, *_own_and_odd(network), *NOWHERE]
+
+
+def _own_and_odd(network: Network) -> Iterator[str]:
+    for vswitch in network.plan.vswitches if network.plan else ():
+        yield from map(str, (vswitch.gateway, vswitch.cidr[9], vswitch.cidr[-1], vswitch.cidr[0]))
+    for node in network.nodes.values():
+        if node.pod_cidr is not None:
+            yield from map(str, (node.pod_cidr[0], node.pod_cidr[1], node.pod_cidr[9], node.pod_cidr[-1]))
+    for ecs in network.ecs.values():
+        if ecs.eip is not None:
+            yield str(ecs.eip)
+    if network.plan is not None:
+        yield str(network.plan.cluster_cidr[-9])
+
+
+def _packet(dice: Random, network: Network, sources: Sequence[str], addresses: Sequence[str]) -> Sent:
+    services = network.plan.services if network.plan else ()
+    if services and _often(dice, 0.3):
+        service = dice.choice(services)
+        matching = _often(dice, 0.8)
+        proto, dport = (service.proto, service.port) if matching else (dice.choice(PROTOCOLS), dice.choice(PORTS))
+        destination = str(service.cluster_ip)
+    else:
+        destination, proto, dport = dice.choice(addresses), dice.choice(PROTOCOLS), dice.choice(PORTS)
+    return Sent(
+        dice.choice(sources),
+        destination,
+        proto,
+        sport=dice.choice((40000, dice.randint(30000, 60000))),
+        dport=0 if proto == "icmp" else dport,
+        ttl=dice.choice((64, 64, 64, 64, 255, dice.randint(1, 6))),
+        size=dice.choice(SIZES) if _often(dice, 0.4) else 84,
+        dont_fragment=_often(dice, 0.7),
+    )

@@ -62,7 +62,7 @@ class Packet:
     def reply(self) -> Packet:
         """Return the packet that the receiver sends back: addresses and ports swapped, a fresh TTL.
 
-        Source: net/ipv4/icmp.c: an echo reply goes without DF.
+        Source: net/ipv4/icmp.c: an echo reply goes without DF; what programs send has it, ip_no_pmtu_disc being 0.
         """
         assert self.src is not None, "a packet that arrived has a source"
         return replace(
@@ -72,7 +72,7 @@ class Packet:
             sport=self.dport,
             dport=self.sport,
             ttl=64,
-            dont_fragment=self.dont_fragment and self.proto != "icmp",
+            dont_fragment=self.proto != "icmp",
             src_mac="",
             dst_mac="",
             mark=0,

@@ -17,6 +17,7 @@ from flannelviz.tables import LO, FdbEntry, Link, Neighbor, Origin, Route, Table
 ARP_ANSWER = Origin("kernel", "ARP reply")
 LEARNED = Origin("kernel", "learns a MAC", "a frame from it came in by this port")
 VNI, VXLAN_PORT, VXLAN_SPORT = 1, 8472, 50000  # the source port is a hash of the inner flow on a real machine
+VLAN_TAG = 4  # bytes
 VXLAN_OVERHEAD = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 
 
@@ -211,10 +212,28 @@ def onto_wire(visit: Visit, link: Link) -> Disposition:
     if link.peer is None:
         visit.note("link", ("{} leads nowhere", link.name), link, asking=("ip link show {}", link.name))
         return Disposition.UNDELIVERABLE
+    if _peer_takes_less(visit, link):
+        return Disposition.MTU_EXCEEDED
     visit.next, visit.next_dev = link.peer
     if visit.packet.mark:
         visit.packet = replace(visit.packet, mark=0)  # a mark belongs to one machine
     return Disposition.FORWARDED
+
+
+def _peer_takes_less(visit: Visit, link: Link) -> bool:
+    """Return whether the far end of a veth pair drops what this end may send; no error comes of it.
+
+    Source: include/linux/netdevice.h, is_skb_forwardable: the far end's MTU, and a VLAN tag's length.
+    """
+    assert link.peer is not None, "a wire has two ends"
+    place, dev = link.peer
+    far = visit.network.tables(place).link(dev) if place != VPC else None
+    size = min(visit.packet.size, link.mtu)
+    if far is None or size <= far.mtu + VLAN_TAG:
+        return False
+    saying = ("{} bytes are more than the {} that {}'s other end takes: dropped in silence", size, far.mtu, link.name)
+    visit.note("mtu", saying, far, asking=("ip -s link show {}", link.name))
+    return True
 
 
 def unknown(visit: Visit, table: str, asking: tuple[object, ...]) -> Disposition:

@@ -14,6 +14,7 @@ from flannelviz.packet import Disposition, Hop, Packet
 from flannelviz.tables import ETH0, Eni, RouteEntry, SecurityGroup, SecurityRule
 
 OUTSIDE_HOST = IPv4Address("203.0.113.10")  # a documentation address (RFC 5737) that stands for any public host
+OUTSIDE_MTU = 1500  # bytes
 NOT_ROUTED = tuple(
     IPv4Network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
@@ -285,6 +286,9 @@ def on_internet(network: Network, place: str, packet: Packet, in_dev: str | None
         saying = ("the Internet has no route to the private address {}", packet.dst)
         visit.note("route", saying, asking=(PATH, packet.dst))
         return visit.hop(Disposition.NO_ROUTE)
+    if packet.size > OUTSIDE_MTU and packet.dont_fragment:
+        visit.note("mtu", ("{} bytes do not fit an MTU of {}", packet.size, OUTSIDE_MTU), asking=(PATH, packet.dst))
+        return visit.hop(Disposition.MTU_EXCEEDED)
     visit.note("route", ("{} belongs to the VPC's Internet gateway", packet.dst), asking=(PATH, packet.dst))
     visit.out_dev, visit.next, visit.next_dev = ETH0, VPC, INTERNET
     return visit.hop(Disposition.FORWARDED)

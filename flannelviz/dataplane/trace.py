@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from flannelviz.dataplane.fabric import OUTSIDE_HOST, on_internet, through_vpc
+from flannelviz.dataplane.fabric import OUTSIDE_HOST, OUTSIDE_MTU, on_internet, through_vpc
 from flannelviz.dataplane.forward import forward
-from flannelviz.dataplane.lookup import broadcast_of
+from flannelviz.dataplane.lookup import broadcast_of, route_for
 from flannelviz.dataplane.visit import Memory
 from flannelviz.errors import PacketError, UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, parse_address
@@ -123,11 +123,26 @@ def _answer(network: Network, start: str, request: tuple[Hop, ...], memory: Memo
 
 
 def _reply(network: Network, last: Hop) -> Packet:
-    """Return the receiver's answer; to a packet for a broadcast address it comes from an address of its own."""
+    """Return the receiver's answer; to a packet for a broadcast address it comes from an address of its own.
+
+    Source: ip(7), IP_PMTUDISC_WANT: what does not fit the own device is cut, whatever else would carry it.
+    """
     answer = last.sent.reply()
+    if answer.size > _mtu_towards(network, last.place, answer):
+        answer = replace(answer, dont_fragment=False)
     if last.place in (VPC, INTERNET) or not broadcast_of(network.tables(last.place), last.sent.dst):
         return answer
     return replace(answer, src=None)
+
+
+def _mtu_towards(network: Network, place: str, answer: Packet) -> int:
+    """Return how much the device carries by which an answer leaves. Units: bytes."""
+    if place in (VPC, INTERNET):
+        return OUTSIDE_MTU
+    tables = network.tables(place)
+    route, _ = route_for(tables, answer.dst, answer.src)
+    link = tables.link(route.dev) if route else None
+    return link.mtu if link else answer.size
 
 
 def _refused(request: tuple[Hop, ...]) -> tuple[Hop, ...]:

@@ -189,7 +189,7 @@ def outside() -> Machine:
 
     What it sends goes to the VPC, what comes is for itself: two routing tables, told apart by where a packet is from.
     """
-    back = f"via {OUTSIDE_NEXT_HOP} dev {OUTSIDE_PORT} onlink"
+    back = f"via {OUTSIDE_NEXT_HOP} dev {OUTSIDE_PORT} onlink mtu {FABRIC_MTU}"
     return Machine(
         INTERNET,
         first=(

@@ -1,6 +1,7 @@
 """The same journey under each backend: who is visited, who counts the TTL, which headers the fabric sees."""
 
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
@@ -9,7 +10,7 @@ from flannelviz.dataplane.trace import trace
 from flannelviz.faults import break_network
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Packet, Trace
-from flannelviz.tables import Link
+from flannelviz.tables import Link, SecurityRule
 from flannelviz.topologies import article_plan
 
 A1, B1, NODE_A, NODE_B = "172.16.0.130", "172.16.8.2", "192.168.0.10", "192.168.0.11"
@@ -176,6 +177,38 @@ def test_a_pod_that_believes_in_1500_hears_that_fragmentation_is_needed(networks
     assert found.request[-1].icmp.what == "fragmentation needed"
     assert [hops[-1].place for hops in found.errors] == ["default/a1"]
     assert trace(wide, "a1", "b1", size=1451, dont_fragment=False).ok
+
+
+@pytest.mark.parametrize(("size", "whole"), [(1455, True), (1500, True), (1500, False)])
+def test_a_veth_drops_what_its_other_end_does_not_take(networks: dict[str, Network], size: int, whole: bool) -> None:
+    pod = networks["vxlan"].tables("default/a1")
+    wide = networks["vxlan"].writing("default/a1", pod.adding(replace(pod.link("eth0"), mtu=1500)))
+    found = trace(wide, "a1", "b1", size=size, dont_fragment=whole)
+    assert (found.disposition, found.died_at, found.errors) == (Disposition.MTU_EXCEEDED, "default/a1", ())
+
+
+def test_an_answer_may_not_be_cut_though_the_question_was(networks: dict[str, Network]) -> None:
+    """A program's answer has DF; the node's eth0 carries 1500 bytes of it, its flannel.1 does not."""
+    found = trace(networks["vxlan"], "a1", "node-b", proto="udp", size=1500, dont_fragment=False)
+    assert (found.disposition, found.reply_disposition) == (Disposition.ACCEPTED, Disposition.MTU_EXCEEDED)
+    assert found.died_at == "node-a"
+    assert trace(networks["vxlan"], "a1", "node-b", size=1500, dont_fragment=False).ok, "an echo reply has none"
+
+
+@pytest.mark.parametrize("destination", ["node-b", "Internet"])
+def test_who_answers_cuts_what_does_not_fit_its_own_device(networks: dict[str, Network], destination: str) -> None:
+    assert trace(networks["alloc"], "a1", destination, proto="udp", size=1501, dont_fragment=False).ok
+
+
+@pytest.mark.parametrize(("size", "end"), [(1500, Disposition.ACCEPTED), (1501, Disposition.MTU_EXCEEDED)])
+def test_a_host_outside_sends_1500_bytes_at_once(networks: dict[str, Network], size: int, end: Disposition) -> None:
+    eni = next(e for e in networks["alloc"].vpc.enis.values() if e.place == "node-a")
+    owned = replace(eni, eip=IPv4Address("198.51.100.77"))
+    vpc = networks["alloc"].vpc
+    group = replace(vpc.security_groups[0], inbound=(SecurityRule(IPv4Network("0.0.0.0/0")),))
+    open_to_all = replace(vpc, enis={**vpc.enis, eni.address: owned}, security_groups=(group,))
+    found = trace(networks["alloc"].writing_vpc(open_to_all), "Internet", "198.51.100.77", size=size)
+    assert found.disposition is end
 
 
 def test_a_full_packet_fits_the_wire_when_wrapped(networks: dict[str, Network]) -> None:

@@ -17,6 +17,7 @@ SILENT = frozenset(
         Disposition.SOURCE_REJECTED,
         Disposition.UNDELIVERABLE,
         Disposition.LINK_DOWN,
+        Disposition.MTU_EXCEEDED,  # at a veth
         Disposition.NO_ROUTE,
         Disposition.TTL_EXCEEDED,
     }

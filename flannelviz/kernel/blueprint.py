@@ -38,6 +38,7 @@ class Machine:
     rules: str = ""  # for iptables-restore
     settings: tuple[tuple[str, str], ...] = ()  # file below /proc/sys, what to write
     last: tuple[str, ...] = ()
+    fdb: tuple[str, ...] = ()  # for `bridge -batch`, before `last`
     names: tuple[tuple[str, str], ...] = ()  # device, what a Hop calls it
 
 
@@ -71,12 +72,26 @@ class Order:
     size: int
     dont_fragment: bool
     warm: bool
+    behind: tuple[int, ...] = ()  # ports to which DNAT may lead
+
+
+class Carried(NamedTuple):
+    """The headers of a packet that a tunnel carries, and of the frame around it."""
+
+    src: str
+    dst: str
+    ttl: int
+    sport: int
+    dport: int
+    src_mac: str
+    dst_mac: str
 
 
 class Sighting(NamedTuple):
     """A packet seen on a device: which of ours it is, where and in which direction, and its headers as they were.
 
-    Shape: `kind` is request, reply or an ICMP error; `out` is false for what came in.
+    Shape: `kind` is request, reply or an ICMP error; `out` is false for what came in. Where ours was seen in a tunnel,
+    the headers are those of the tunnel, and `inner` has its own.
     """
 
     time: int
@@ -92,6 +107,7 @@ class Sighting(NamedTuple):
     dport: int
     src_mac: str
     dst_mac: str
+    inner: Carried | None = None
 
 
 class Observation(NamedTuple):

@@ -8,13 +8,15 @@ from hashlib import sha256
 from ipaddress import IPv4Address
 
 from flannelviz.kernel.blueprint import Blueprint, Machine, Plug
+from flannelviz.kernel.frames import VXLAN_PORT
 from flannelviz.kernel.router import WIRE, cables, is_narrow, outside, router
 from flannelviz.network import Network
-from flannelviz.tables import CNI0, ETH0, LO, Address, Lan, Link, Port, Tables
+from flannelviz.tables import CNI0, ETH0, LO, Address, FdbEntry, Lan, Link, Port, Tables
 from flannelviz.views.text import ip_route, iptables_save
 
 # How long a kernel asks in vain before it gives a neighbour up: once, for a moment, where it would take three seconds.
 ASKED_ONCE = (("mcast_solicit", "1"), ("retrans_time_ms", "60"))
+VNI = 1
 
 
 def blueprint(network: Network) -> Blueprint:
@@ -35,7 +37,13 @@ def _ecs(network: Network, place: str) -> Machine:
     plugs = tuple(_plug(network, lan, port) for port in lan.ports) if lan else ()
     return Machine(
         place,
-        first=(*_up(tables, LO), *_nic(tables), *(_bare_bridge(cni0) if cni0 and not plugs else ())),
+        first=(
+            *_up(tables, LO),
+            *_nic(tables),
+            *_tunnels(tables),
+            *_up(tables, ETH0),
+            *(_bare_bridge(cni0) if cni0 and not plugs else ()),
+        ),
         netconf=json.dumps(lan.netconf) if lan else "",
         plugs=plugs,
         then=tuple(_cni0_as_told(cni0)) if plugs else (),
@@ -43,6 +51,7 @@ def _ecs(network: Network, place: str) -> Machine:
         routes=_routes(tables),
         rules=_rules(tables),
         settings=(*_asked_once(tables), *_settings(tables)),
+        fdb=tuple(map(_fdb, tables.fdb)),
         last=(*_neighbors(tables), *_ports(tables), *_downs(tables)),
     )
 
@@ -77,8 +86,20 @@ def _nic(tables: Tables) -> Iterator[str]:
     eth0 = tables.link(ETH0)
     if eth0 is not None and is_narrow(eth0):
         yield f"link set {WIRE} up"
-        yield f"link add link {WIRE} name {ETH0} address {eth0.mac} mtu {eth0.mtu} type macvlan mode passthru"
-    yield from _up(tables, ETH0)
+        yield f"link add link {WIRE} name {ETH0} address {eth0.mac} type macvlan mode passthru"
+
+
+def _tunnels(tables: Tables) -> Iterator[str]:
+    """Return the lines that make the VXLAN devices, while eth0 is still wide enough for whatever MTU they have.
+
+    Source: flannel backend/vxlan/device.go: VNI 1, UDP 8472, no learning, bound to eth0 and its address.
+    """
+    local = next((a.interface.ip for a in tables.addresses if a.dev == ETH0), None)
+    for link in (link for link in tables.fixed_links if link.kind == "vxlan"):
+        where = f"local {local} dev {ETH0}" if local else f"dev {ETH0}"
+        kind = f"type vxlan id {VNI} {where} dstport {VXLAN_PORT} nolearning"
+        yield f"link add {link.name} address {link.mac} mtu {link.mtu} {kind}"
+        yield f"link set {link.name} up"
 
 
 def _bare_bridge(cni0: Link) -> tuple[str, ...]:
@@ -124,6 +145,12 @@ def _neighbors(tables: Tables) -> Iterator[str]:
     for row in tables.neighbors:
         state = "permanent" if row.state == "PERMANENT" else "reachable"
         yield f"neigh replace {row.dst} lladdr {row.lladdr} dev {row.dev} nud {state}"
+
+
+def _fdb(row: FdbEntry) -> str:
+    """Return the line that adds an entry: of a VTEP behind a node, or of a MAC behind a port of the bridge."""
+    where = f"dst {row.dst} self permanent" if row.dst else "master static"
+    return f"fdb replace {row.lladdr} dev {row.dev} {where}"
 
 
 def _ports(tables: Tables) -> Iterator[str]:

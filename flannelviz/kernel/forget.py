@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flannelviz.kernel.blueprint import Sighting
-from flannelviz.kernel.frames import ECHO_REPLY, ECHO_REQUEST, ICMP
+from flannelviz.kernel.frames import ECHO_REPLY, ECHO_REQUEST, ICMP, UDP
 from flannelviz.kernel.namespaces import inside
 
 SIOCDARP, SIOCGARP = 0x8953, 0x8954  # include/uapi/linux/sockios.h
@@ -61,7 +61,8 @@ def learn(learned: dict[str, Lesson], seen: Iterable[Sighting], proto: int) -> N
         elif sighting.kind.startswith("icmp"):
             lesson.routes = True
         else:
-            lesson.flows.add(Tuple(proto, sighting.src, sighting.dst, sighting.sport, sighting.dport))
+            number = proto if sighting.inner is None else UDP
+            lesson.flows.add(Tuple(number, sighting.src, sighting.dst, sighting.sport, sighting.dport))
 
 
 def forget(space: int, lesson: Lesson) -> None:

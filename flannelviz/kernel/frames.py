@@ -6,10 +6,13 @@ import struct
 from socket import inet_aton
 from typing import NamedTuple
 
+from flannelviz.kernel.blueprint import Carried
+
 ETHERNET, IPV4, ARP = 14, 0x0800, 0x0806
 ICMP, TCP, UDP = 1, 6, 17
 ECHO_REPLY, ECHO_REQUEST = 0, 8
 ERRORS = (3, 11, 12)  # destination unreachable, time exceeded, parameter problem
+VXLAN_PORT, VXLAN_HEADER, VNI_FOLLOWS = 8472, 16, 0x08  # Linux's port; bytes, UDP header included; RFC 7348
 SYN, SYN_ACK, SYN_ACK_MASK = 0x02, 0x12, 0x12
 ASK, ANSWER = b"?", b"!"  # how a UDP request and its answer begin
 
@@ -26,7 +29,10 @@ class Wanted(NamedTuple):
 
 
 class Headers(NamedTuple):
-    """The headers of one packet of ours. `kind` is request, reply, or, as in `icmp 3/1 request`, an error about one."""
+    """The headers of one packet of ours. `kind` is request, reply, or, as in `icmp 3/1 request`, an error about one.
+
+    Shape: of a packet in a tunnel, the tunnel's headers, and the packet's own in `inner`.
+    """
 
     kind: str
     src: str
@@ -34,6 +40,7 @@ class Headers(NamedTuple):
     ttl: int
     sport: int
     dport: int
+    inner: Carried | None = None
 
 
 def dotted(raw: bytes) -> str:
@@ -58,11 +65,33 @@ def read_ip(raw: bytes, wanted: Wanted) -> Headers | None:
         about = read_ip(body[8:], wanted)
         addresses = (dotted(raw[12:16]), dotted(raw[16:20]))
         return Headers(f"icmp {body[0]}/{body[1]} {about.kind}", *addresses, raw[8], 0, 0) if about else None
+    if proto == UDP and _is_vxlan(body):
+        return _carried(raw, body, wanted)
     kind = _kind(proto, body, wanted) if proto == wanted.proto else None
     if kind is None:
         return None
     sport, dport = _ports(proto, body, kind)
     return Headers(kind, dotted(raw[12:16]), dotted(raw[16:20]), raw[8], sport, dport)
+
+
+def _is_vxlan(body: bytes) -> bool:
+    """Return whether a UDP datagram carries a frame with an IPv4 packet in it."""
+    if len(body) < VXLAN_HEADER + ETHERNET or body[8] != VNI_FOLLOWS:
+        return False
+    (port,) = struct.unpack_from("!H", body, 2)
+    (kind,) = struct.unpack_from("!H", body, VXLAN_HEADER + 12)
+    return bool(port == VXLAN_PORT and kind == IPV4)
+
+
+def _carried(raw: bytes, body: bytes, wanted: Wanted) -> Headers | None:
+    """Return the tunnel's headers if the packet that it carries is ours, or an ICMP error about ours."""
+    frame = body[VXLAN_HEADER:]
+    own = read_ip(frame[ETHERNET:], wanted)
+    if own is None:
+        return None
+    inner = Carried(own.src, own.dst, own.ttl, own.sport, own.dport, mac(frame[6:12]), mac(frame[:6]))
+    sport, dport = struct.unpack_from("!HH", body)
+    return Headers(own.kind, dotted(raw[12:16]), dotted(raw[16:20]), raw[8], sport, dport, inner)
 
 
 def _ports(proto: int, body: bytes, kind: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ NEIGH = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
 ARP_IN_USE = Path("/proc/net/stat/arp_cache")
 FILES_EACH = 8  # descriptors for each place: its namespace, four sockets that listen, servers
 ARP_ENTRIES = 1024  # the kernel's default of gc_thresh3
-BUILT = frozenset({"loopback", "device", "bridge", "veth"})
+BUILT = frozenset({"loopback", "device", "bridge", "veth", "vxlan"})
 
 
 def why_not() -> str | None:
@@ -35,7 +35,7 @@ def _wrong_system() -> str | None:
 def _tool_missing() -> str | None:
     missing = [name for name in PROGRAMS if program(name) is None]
     if missing:
-        packages = " ".join(PROGRAMS[name] for name in missing)
+        packages = " ".join(dict.fromkeys(PROGRAMS[name] for name in missing))
         return f"a lab needs {', '.join(missing)}, not found in PATH: apt-get install {packages}, or {INSTEAD}"
     if plugin_folder() is None:
         return (
@@ -46,17 +46,25 @@ def _tool_missing() -> str | None:
 
 
 def _forbidden() -> str | None:
-    command = [program("unshare") or "unshare", *NAMESPACES, program("ip") or "ip", "link", "add", "type", "bridge"]
+    said = _refusal("link", "add", "type", "bridge")
+    if said is None:
+        return None
+    return f"this machine forbids namespaces to its users ({said}): allow user namespaces, or {INSTEAD}"
+
+
+def _refusal(*words: str) -> str | None:
+    """Return the words with which `ip`, in a namespace of its own, is refused something; None if it is not."""
+    command = [program("unshare") or "unshare", *NAMESPACES, program("ip") or "ip", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return None
-    said = " ".join(done.stderr.split()) or f"unshare ended with {done.returncode}"
-    return f"this machine forbids namespaces to its users ({said}): allow user namespaces, or {INSTEAD}"
+    return " ".join(done.stderr.split()) or f"unshare ended with {done.returncode}"
 
 
 def cannot_hold(network: Network) -> str | None:
     """Return in one sentence why a lab cannot hold this network, or None if it can."""
-    return _untold(network) or _not_built(network) or _too_large(network) or _too_many_files(network)
+    whys = (_untold, _not_built, _not_wired, _too_large, _too_many_files)
+    return next((reason for why in whys if (reason := why(network)) is not None), None)
 
 
 def _linux_places(network: Network) -> dict[str, Tables]:
@@ -79,6 +87,28 @@ def _not_built(network: Network) -> str | None:
             return f"{strange.name} of {place} is a {strange.kind} device, and a lab builds none of that kind yet"
         if tables.sysctl(BRIDGE_NF) and not Path("/proc/sys/net/bridge").exists():
             return f"{place} has {BRIDGE_NF} = 1, and this kernel has no br_netfilter: run modprobe br_netfilter"
+    return _no_tunnel(network)
+
+
+def _no_tunnel(network: Network) -> str | None:
+    tunnels = (
+        (place, link)
+        for place, tables in _linux_places(network).items()
+        for link in tables.fixed_links
+        if link.kind == "vxlan"
+    )
+    place, link = next(tunnels, ("", None))
+    said = _refusal("link", "add", "type", "vxlan", "id", "1", "dstport", "8472") if link else None
+    if link is None or said is None:
+        return None
+    return f"{link.name} of {place} is a vxlan device, and this kernel makes none ({said}): run modprobe vxlan"
+
+
+def _not_wired(network: Network) -> str | None:
+    if network.vpc.fabric == "switch":
+        return "the nodes are on one switch, and a lab joins them by a router, as a VPC does: use fabric='routed'"
+    if any(tables.policy for tables in _linux_places(network).values()):
+        return "Terway gives a node a second ENI and policy routes, and a lab builds neither: use cni='flannel'"
     return None
 
 

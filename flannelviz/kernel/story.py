@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import groupby
 from typing import NamedTuple
 
-from flannelviz.kernel.blueprint import Blueprint, Observation, Order, Sighting
+from flannelviz.kernel.blueprint import Blueprint, Carried, Observation, Order, Sighting
 from flannelviz.kernel.router import WIRE
 from flannelviz.packet import Disposition, Hop, IcmpError, Packet, Step, Trace
 from flannelviz.tables import LO
 
 LOOP_VISITS = 3
+TUNNEL = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 VETH = "veth"  # how the ports of a bridge begin
 ENDS_BY_ERROR: Mapping[int, Disposition] = {
     errno.ENETUNREACH: Disposition.NO_ROUTE,
@@ -27,7 +29,7 @@ ENDS_BY_ERROR: Mapping[int, Disposition] = {
 ICMP_ERRORS: Mapping[str, tuple[str, Disposition]] = {
     "icmp 3/0": ("net unreachable", Disposition.NO_ROUTE),
     "icmp 3/1": ("host unreachable", Disposition.NEIGHBOR_UNREACHABLE),
-    "icmp 3/3": ("port unreachable", Disposition.ACCEPTED),
+    "icmp 3/3": ("port unreachable", Disposition.DENIED),
     "icmp 3/4": ("fragmentation needed", Disposition.MTU_EXCEEDED),
     "icmp 3/13": ("administratively prohibited", Disposition.DENIED),
     "icmp 11/0": ("time exceeded", Disposition.TTL_EXCEEDED),
@@ -75,18 +77,11 @@ class Teller:
 
     def _packet(self, seen: Sighting) -> Packet:
         order = self.order
-        return Packet(
-            IPv4Address(seen.src),
-            IPv4Address(seen.dst),
-            order.proto,
-            seen.sport,
-            seen.dport,
-            seen.ttl,
-            order.size,
-            order.dont_fragment,
-            "" if seen.dev == LO else seen.src_mac,
-            "" if seen.dev == LO else seen.dst_mac,
-        )
+        if seen.inner is None:
+            found = _headers(seen, order.proto, order.size, order.dont_fragment)
+            return replace(found, src_mac="", dst_mac="") if seen.dev == LO else found
+        inner = _headers(seen.inner, order.proto, order.size, order.dont_fragment)
+        return replace(_headers(seen, "udp", order.size + TUNNEL, False), inner=inner)
 
     def _hop(self, number: int, visits: Sequence[list[Sighting]]) -> Hop:
         visit = visits[number]
@@ -119,7 +114,8 @@ class Teller:
         if often >= LOOP_VISITS and last[-1].ttl <= 1:
             return Disposition.LOOP
         if error is not None:
-            return error[1]
+            nobody_unpacks = error[1] is Disposition.DENIED and last[-1].inner is not None
+            return Disposition.REFUSED if nobody_unpacks else error[1]
         flooded = len({s.dev for s in last if s.out and s.dev.startswith(VETH)}) > 1
         return self._asked_in_vain(place) or (Disposition.UNDELIVERABLE if flooded else Disposition.UNKNOWN)
 
@@ -145,6 +141,13 @@ class Teller:
             what = found[0].kind.removesuffix(f" {kind}")
             icmp = IcmpError(ICMP_ERRORS[what][0], hop.place, IPv4Address(found[0].src), hop.received)
         return Hop(hop.place, end, hop.steps, hop.in_dev, hop.out_dev, hop.received, hop.sent, icmp=icmp)
+
+
+def _headers(seen: Sighting | Carried, proto: str, size: int, dont_fragment: bool) -> Packet:
+    """Return the packet that a sighting shows, or the one inside its tunnel."""
+    src, dst = IPv4Address(seen.src), IPv4Address(seen.dst)
+    ports = (seen.sport, seen.dport)
+    return Packet(src, dst, proto, *ports, seen.ttl, size, dont_fragment, seen.src_mac, seen.dst_mac)
 
 
 def _overheard(seen: Sighting) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from flannelviz.errors import LabError
 
-PROGRAMS = {"unshare": "util-linux", "ip": "iproute2", "iptables-restore": "iptables"}  # program, Debian's package
+# A program, and Debian's package that has it.
+PROGRAMS = {"unshare": "util-linux", "ip": "iproute2", "bridge": "iproute2", "iptables-restore": "iptables"}
 PLUGINS = ("bridge", "host-local", "loopback")
 PLUGINS_PACKAGE = "containernetworking-plugins"
 PLUGIN_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin")
@@ -55,3 +56,10 @@ def ip_batch(lines: Iterable[str], *, keep: Iterable[int] = ()) -> str:
     """Return what `ip -batch` prints for `lines`; without lines nothing is run."""
     text = "".join(f"{line}\n" for line in lines)
     return run([program("ip") or "ip", "-4", "-o", "-batch", "-"], text, keep=keep) if text else ""
+
+
+def bridge_batch(lines: Iterable[str]) -> None:
+    """Run `bridge -batch` with `lines`; without lines nothing is run."""
+    text = "".join(f"{line}\n" for line in lines)
+    if text:
+        run([program("bridge") or "bridge", "-batch", "-"], text)

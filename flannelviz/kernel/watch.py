@@ -113,7 +113,8 @@ def sightings(post: Post, wanted: Wanted) -> Iterator[Sighting]:
         what = seen.kind if seen else f"arp {data[21]}"
         out, other = kind == PACKET_OUTGOING, kind == PACKET_OTHERHOST
         macs = (mac(data[6:12]), mac(data[:6]))
-        yield Sighting(_stamp(extra), what, post.place, dev, out, other, *headers, *macs)
+        inner = seen.inner if seen else None
+        yield Sighting(_stamp(extra), what, post.place, dev, out, other, *headers, *macs, inner)
 
 
 def _stamp(extra: list[tuple[int, int, bytes]]) -> int:
@@ -129,7 +130,9 @@ def heard(post: Post, proto: str, wanted: Wanted) -> Iterator[str]:
     """Return "request" or "reply" for each packet of ours that the IP stack of one place has delivered."""
     for data, extra, *_ in _all(post.ears[proto]):
         headers = read_ip(data, wanted)
-        if headers is not None and headers.kind in ("request", "reply") and (proto == "udp" or not _broadcast(extra)):
+        if headers is None or headers.inner is not None or headers.kind not in ("request", "reply"):
+            continue
+        if proto == "udp" or not _broadcast(extra):
             yield headers.kind
 
 

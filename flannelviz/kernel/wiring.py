@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from flannelviz.errors import LabError
 from flannelviz.kernel.blueprint import Blueprint, Machine, Plug
 from flannelviz.kernel.namespaces import enter, inside, new, own_disk
-from flannelviz.kernel.tools import ip_batch, plugin_folder, program, run
+from flannelviz.kernel.tools import bridge_batch, ip_batch, plugin_folder, program, run
 
 WORKERS = 3
 STATE = "/var/lib/cni/networks"
@@ -167,6 +167,7 @@ def _finish(machine: Machine, space: int) -> None:
         if machine.rules:
             run([program("iptables-restore") or "iptables-restore"], machine.rules)
         write_settings(machine.settings)
+        bridge_batch(machine.fdb)
         ip_batch(machine.last)
 
 

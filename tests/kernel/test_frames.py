@@ -55,6 +55,37 @@ def test_an_icmp_error_quotes_the_packet_that_it_is_about() -> None:
     assert read_ip(error, Wanted(TCP, 8, 80)) is None
 
 
+def vxlan(packet: bytes, port: int = 8472) -> bytes:
+    """A packet of a tunnel from 192.168.0.10 to .11 that carries `packet`, from VTEP fe::01 to fe::02."""
+    frame = bytes.fromhex("fe0000000002fe00000000010800") + packet
+    outer = ip(UDP, udp(bytes([8, 0, 0, 0, 0, 0, 1, 0]) + frame, 40184, port))
+    return outer[:12] + bytes([192, 168, 0, 10, 192, 168, 0, 11]) + outer[20:]
+
+
+@pytest.mark.parametrize(("packet", "proto"), [(ECHO, ICMP), (SYN, TCP), (ASKED, UDP)])
+def test_a_packet_in_a_tunnel_shows_both_headers(packet: bytes, proto: int) -> None:
+    wanted = Wanted(proto, 7, 80 if proto == TCP else 20000)
+    found, own = read_ip(vxlan(packet), wanted), read_ip(packet, wanted)
+    assert found is not None and found.inner is not None and own is not None
+    assert (found.kind, found.src, found.dst, found.dport) == ("request", "192.168.0.10", "192.168.0.11", 8472)
+    assert found.inner[:5] == own[1:6]
+    assert found.inner[5:] == ("fe:00:00:00:00:01", "fe:00:00:00:00:02")
+    assert read_ip(vxlan(packet), wanted._replace(mark=8)) is None
+
+
+def test_an_icmp_error_may_speak_of_a_tunnels_packet_or_be_carried_by_one() -> None:
+    outside = read_ip(ip(ICMP, bytes([3, 3]) + bytes(6) + vxlan(ECHO)), Wanted(ICMP, 7, 0))
+    inside = read_ip(vxlan(ip(ICMP, bytes([3, 1]) + bytes(6) + ECHO)), Wanted(ICMP, 7, 0))
+    assert outside is not None and inside is not None
+    assert (outside.kind, outside.inner) == ("icmp 3/3 request", None)
+    assert inside.kind == "icmp 3/1 request" and inside.inner is not None
+
+
+@pytest.mark.parametrize("raw", [vxlan(ECHO, port=4789), vxlan(ECHO)[:44], vxlan(b"")])
+def test_what_is_no_tunnel_of_ours_is_none_of_our_packets(raw: bytes) -> None:
+    assert read_ip(raw, Wanted(ICMP, 7, 0)) is None
+
+
 def test_only_the_first_fragment_has_headers_to_read() -> None:
     assert read_ip(ip(ICMP, echo_request(40000, 7, 56), fragment=185), Wanted(ICMP, 7, 0)) is None
 

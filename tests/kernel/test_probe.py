@@ -12,7 +12,7 @@ from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.kernel import Lab, cannot_hold, probe, why_not
 from flannelviz.kernel.tools import PLUGINS, run
 from flannelviz.tables import Link
-from flannelviz.topologies import article, large, plan
+from flannelviz.topologies import article, article_plan, large, plan
 
 REAL = Path(__file__).parents[1] / "data" / "real"
 
@@ -27,7 +27,11 @@ def test_another_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_empty_path_names_the_programs_and_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(LabError, match="a lab needs unshare, ip, iptables-restore, not found in PATH: apt-get install"):
+    with pytest.raises(
+        LabError,
+        match="a lab needs unshare, ip, bridge, iptables-restore, not found in PATH: "
+        "apt-get install util-linux iproute2 iptables, or use the record",
+    ):
         Lab(article())
 
 
@@ -77,8 +81,20 @@ def test_an_imported_network_tells_too_little() -> None:
 
 def test_a_device_that_no_lab_builds_is_named() -> None:
     tables = article().tables("node-a")
-    strange = article().writing("node-a", tables.adding(Link("flannel.1", "vxlan")))
-    assert cannot_hold(strange) == "flannel.1 of node-a is a vxlan device, and a lab builds none of that kind yet"
+    strange = article().writing("node-a", tables.adding(Link("ipip0", "ipip")))  # type: ignore[arg-type]
+    assert cannot_hold(strange) == "ipip0 of node-a is a ipip device, and a lab builds none of that kind yet"
+
+
+def test_a_kernel_without_vxlan_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    no = "echo 'Error: Unknown device type.' >&2; exit 2"
+    for name, text in (("unshare", 'while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"'), ("ip", no)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cannot_hold(build(replace(article_plan(), backend="vxlan")).network) == (
+        "flannel.1 of node-a is a vxlan device, and this kernel makes none (Error: Unknown device type.): "
+        "run modprobe vxlan"
+    )
 
 
 def test_a_program_that_fails_is_quoted() -> None:

@@ -1,0 +1,130 @@
+"""Each backend in a real kernel: what carries packets between nodes there is what carries them in the model."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from flannelviz.controlplane.timeline import build
+from flannelviz.kernel import Lab
+from flannelviz.network import Network
+from flannelviz.packet import Disposition
+from flannelviz.tables import CNI0, ETH0, Tables
+from flannelviz.topologies import article_plan
+from tests.kernel.conftest import MakeLab
+from tests.kernel.test_lab import JOURNEYS, differences
+
+TUNNEL = "flannel.1"
+
+
+@cache
+def vxlan() -> Network:
+    return build(replace(article_plan(), backend="vxlan", vpc_decrements_ttl=True)).network
+
+
+@pytest.fixture(scope="module")
+def vxlan_lab(refusal: str | None) -> Iterator[Lab]:
+    if refusal is not None:
+        pytest.skip(refusal)
+    with Lab(vxlan()) as lab:
+        yield lab
+
+
+def found_by(network: Network, lab: Lab, journeys: list[tuple[str, str, dict[str, Any]]]) -> dict[str, tuple[str, ...]]:
+    found = {
+        f"{there} {back} {options}": differences(network, lab, there, back, **options)
+        for there, back, options in journeys
+    }
+    return {journey: words for journey, words in found.items() if words}
+
+
+@pytest.mark.parametrize("proto", ["icmp", "udp", "tcp"])
+def test_every_pair_of_places_goes_through_the_tunnel_as_the_model_says(vxlan_lab: Lab, proto: str) -> None:
+    assert found_by(vxlan(), vxlan_lab, [(*pair, {"proto": proto}) for pair in JOURNEYS]) == {}
+
+
+def test_the_tunnels_headers_are_seen_and_what_they_carry(vxlan_lab: Lab) -> None:
+    _, node_a, vpc, node_b, _ = vxlan_lab.trace("a1", "b1").request
+    outer, inner = node_a.sent, node_a.sent.inner
+    assert inner is not None
+    assert (str(outer.src), str(outer.dst), outer.proto, outer.dport) == ("192.168.0.10", "192.168.0.11", "udp", 8472)
+    assert (outer.size, outer.ttl, vpc.sent.ttl) == (134, 64, 63)
+    assert (str(inner.src), str(inner.dst), inner.proto, inner.ttl) == ("172.16.0.130", "172.16.8.2", "icmp", 63)
+    vteps = [vxlan().tables(node).link(TUNNEL) for node in ("node-a", "node-b")]
+    assert (inner.src_mac, inner.dst_mac) == tuple(link.mac for link in vteps if link)
+    assert node_b.received.inner is not None
+    assert (node_b.sent.inner, node_b.sent.ttl) == (None, 62)
+    assert "in by flannel.1" in node_b.steps[0].says
+
+
+SIZES = [
+    (*pair, {"size": size, "proto": proto, "dont_fragment": whole})
+    for pair in (("a1", "b1"), ("node-a", "b1"), ("a1", "node-b"), ("a1", "Internet"), ("Internet", "node-a"))
+    for size in (1450, 1451, 1500)
+    for proto in ("icmp", "udp")
+    for whole in (True, False)
+]
+
+
+def test_what_exceeds_1450_bytes_ends_or_is_cut_as_the_model_says(vxlan_lab: Lab) -> None:
+    assert found_by(vxlan(), vxlan_lab, SIZES) == {}
+
+
+def test_1450_bytes_fit_and_1451_do_not(vxlan_lab: Lab) -> None:
+    assert vxlan_lab.trace("a1", "b1", proto="udp", size=1450).ok
+    assert vxlan_lab.trace("a1", "b1", proto="udp", size=1451).disposition is Disposition.MTU_EXCEEDED
+
+
+# --- broken ----------------------------------------------------------------------------------------------------------
+
+
+def without(name: str) -> Any:
+    """Tables without the rows of flannel.1 in one table."""
+    return lambda tables: replace(tables, **{name: tuple(r for r in getattr(tables, name) if r.dev != TUNNEL)})
+
+
+def with_link(dev: str, **changes: Any) -> Any:
+    def change(tables: Tables) -> Tables:
+        link = tables.link(dev)
+        assert link is not None
+        return tables.adding(replace(link, **changes))
+
+    return change
+
+
+BREAKS = {
+    "no route": ("node-a", without("routes")),
+    "no neighbour": ("node-a", without("neighbors")),
+    "no FDB entry": ("node-a", without("fdb")),
+    "no way back": ("node-b", without("routes")),
+    "the tunnel's far end is down": ("node-b", with_link(TUNNEL, up=False)),
+    "the tunnel's near end is down": ("node-a", with_link(TUNNEL, up=False)),
+    "the far VTEP has another MAC": ("node-b", with_link(TUNNEL, mac="fe:00:00:00:00:01")),
+    "eth0 is down": ("node-a", with_link(ETH0, up=False)),
+    "cni0 is down": ("node-b", with_link(CNI0, up=False)),
+    "a pod's MTU is 1500": ("default/a1", with_link(ETH0, mtu=1500)),
+    "the tunnel's MTU is 1400": ("node-a", with_link(TUNNEL, mtu=1400)),
+    "eth0's MTU is 1400": ("node-a", with_link(ETH0, mtu=1400)),
+}
+FEW: list[tuple[str, str, dict[str, Any]]] = [
+    ("a1", "b1", {}),
+    ("b1", "a1", {}),
+    ("a1", "b1", {"proto": "tcp"}),
+    ("node-a", "b1", {}),
+    ("b1", "node-a", {}),
+    ("a1", "db", {}),
+    ("a1", "172.16.8.99", {}),
+    ("a1", "b1", {"proto": "udp", "size": 1450}),
+    ("b1", "a1", {"proto": "udp", "size": 1450}),
+    ("a1", "b1", {"proto": "udp", "size": 1500}),
+    *(("a1", "b1", {"ttl": ttl}) for ttl in (1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_broken_tunnel_breaks_in_the_same_way(name: str, make_lab: MakeLab) -> None:
+    place, change = BREAKS[name]
+    network = vxlan().writing(place, change(vxlan().tables(place)))
+    assert found_by(network, make_lab(network), FEW) == {}

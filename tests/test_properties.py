@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +13,20 @@ from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import trace
 from flannelviz.model import ClusterPlan
 from flannelviz.network import Network
-from flannelviz.packet import Trace
-from flannelviz.tables import Chain, Rule, Tables
+from flannelviz.packet import AnyRow, Trace
+from flannelviz.tables import (
+    Chain,
+    Eni,
+    File,
+    Link,
+    RouteEntry,
+    Rule,
+    SecurityRule,
+    Sysctl,
+    Tables,
+    VpcTables,
+)
+from flannelviz.topologies import article_plan
 from tests.strategies import CLUSTER_IP, plans
 
 OTHERS = ("127.0.0.1", "100.100.100.200", "Internet")
@@ -170,3 +183,68 @@ def test_every_entry_matters(plan: ClusterPlan, data: st.DataObject) -> None:
     what, damage = data.draw(st.sampled_from(list(damages(network))), label="lost")
     damaged = damage(network)
     assert any(journey(damaged, ends) != journey(network, ends) for ends in asked(network)), what
+
+
+# --- not sampled: all rows of the running example --------------------------------------------------------------------
+
+# The changes to the plan, and the rows that no packet of it can notice, each with the reason.
+VARIANTS = {
+    "alloc": ({}, []),
+    "alloc, today's rules": ({"rules": "head"}, [Rule, Rule]),  # kube-proxy's mark, and there is no Service
+    "vxlan": ({"backend": "vxlan"}, [SecurityRule]),  # it lets pods in, and the VPC sees addresses of nodes only
+    "host-gw": ({"backend": "host-gw", "fabric": "switch"}, [SecurityRule]),  # a switch has no security groups
+}
+
+
+def removals(network: Network) -> Iterator[tuple[AnyRow, Damage]]:
+    """Every row of every place with the network that lacks it: rules and chains apart, a veth with its port."""
+    for place in sources(network):
+        tables = network.tables(place)
+        for row in tables.rows():
+            yield row, lambda n, place=place, row=row: n.writing(place, _tables_without(n.tables(place), row))
+        for chain in tables.chains:
+            yield from ((rule, _without_rule(place, chain, rule)) for rule in chain.rules)
+    for row in network.vpc.rows():
+        yield row, lambda n, row=row: n.writing_vpc(_vpc_without(n.vpc, row))
+
+
+def _tables_without(tables: Tables, row: AnyRow) -> Tables:
+    if tables.lan is not None and isinstance(row, Link) and row not in tables.fixed_links:
+        ports = tuple(port for port in tables.lan.ports if tables.lan.veth(port) != row)
+        return replace(tables, lan=replace(tables.lan, ports=ports))
+    return tables.without(row)
+
+
+def _vpc_without(vpc: VpcTables, row: AnyRow) -> VpcTables:
+    if isinstance(row, RouteEntry):
+        return vpc.without(row)
+    if isinstance(row, Eni):
+        return replace(vpc, enis={address: eni for address, eni in vpc.enis.items() if eni != row})
+    if isinstance(row, SecurityRule):
+        ruled = (replace(g, inbound=tuple(rule for rule in g.inbound if rule != row)) for g in vpc.security_groups)
+        return replace(vpc, security_groups=tuple(ruled))
+    return replace(vpc, snat=tuple(entry for entry in vpc.snat if entry != row))
+
+
+def is_read_by_no_packet(row: AnyRow) -> bool:
+    """Whether `row` is a file, which only programs read, or says what a kernel does where it is missing."""
+    match row:
+        case File() | Chain(policy="ACCEPT", rules=()) | Sysctl(value=0):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(("changes", "unnoticed"), VARIANTS.values(), ids=VARIANTS)
+def test_every_single_row_of_the_running_example_matters(changes: dict[str, str], unnoticed: list[type]) -> None:
+    network = build(replace(article_plan(), **changes)).network
+    asked = [(a, str(network.address(b) or b)) for a in sources(network) for b in sources(network)]
+    asked += [(a, b) for a in sources(network) for b in OTHERS]
+    healthy = {ends: trace(network, *ends) for ends in asked}
+    spare = [
+        row
+        for row, damage in removals(network)
+        for damaged in [damage(network)]
+        if all(trace(damaged, *ends) == healthy[ends] for ends in asked)
+    ]
+    assert [type(row) for row in spare if not is_read_by_no_packet(row)] == unnoticed
+    assert {File, Chain, Sysctl} <= {type(row) for row in spare}

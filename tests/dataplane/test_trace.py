@@ -278,7 +278,10 @@ def test_every_step_of_every_journey_names_its_command() -> None:
     network = article()
     ends = [*network.pods, *network.ecs_places(), "Internet"]
     broken = [network, *(break_network(network, fault) for fault in FAULTS)]
-    journeys = (trace(n, a, b, ttl=ttl) for n in broken for a in ends[:-1] for b in ends for ttl in (2, 64) if a != b)
+    known = {place: str(network.address(place)) for place in ends[:-1]} | {"Internet": "Internet"}
+    journeys = (
+        trace(n, a, known[b], ttl=ttl) for n in broken for a in ends[:-1] for b in ends for ttl in (2, 64) if a != b
+    )
     silent = {
         (step.kind, step.says) for found in journeys for hop in found.hops for step in hop.steps if not step.command
     }

@@ -88,7 +88,8 @@ def test_each_cold_packet_is_the_first(article_lab: Lab) -> None:
 def test_a_broken_network_breaks_in_the_same_way(fault: Fault, make_lab: MakeLab) -> None:
     broken = break_network(counted(), fault)
     lab = make_lab(broken)
-    found = {str(journey): differences(broken, lab, *journey[:2], **journey[2]) for journey in FEW}
+    few = [journey for journey in FEW if journey[1] == "Internet" or broken.address(journey[1])]
+    found = {str(journey): differences(broken, lab, *journey[:2], **journey[2]) for journey in few}
     assert {journey: words for journey, words in found.items() if words} == {}
 
 

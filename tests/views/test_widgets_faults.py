@@ -73,6 +73,12 @@ def test_every_fault_can_be_chosen(faults, fault):
     assert faults.target.value is not None
 
 
+def test_an_end_that_lost_its_address_is_asked_at_the_old_one(faults):
+    faults.fault.value, faults.target.value = "pod-cidr-missing", "node-b"
+    assert faults.destination_field.message.value == faults.target_field.message.value == ""
+    assert (faults.after.destination, faults.after.died_at) == ("172.16.8.2", "VPC")
+
+
 def test_a_fault_that_does_not_touch_the_journey_says_so(faults):
     faults.fault.value = "nat-gateway-missing"
     assert "this fault does not touch this journey: the same at every hop" in faults.card.value

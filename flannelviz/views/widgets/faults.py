@@ -185,7 +185,7 @@ class FaultExplorer(Panel):
         ends = self.source.value, self.destination.value
         fault = self.faults[self.fault.value]
         now = self._break(self.network, fault, self.target.value) if self.broken.value else self.network
-        before, after = self._trace(self.network, *ends), self._trace(now, *ends)
+        before, after = self._trace(self.network, *ends), self._trace(now, ends[0], self._receiver(now))
         self.now, self.before, self.after = now, before, after
         self.broken.description = "fault is on" if self.broken.value else "fault is off"
         self.result.value = result_html(self.after, self.says)
@@ -200,6 +200,13 @@ class FaultExplorer(Panel):
     def _draw_hop(self) -> None:
         line, picture = hop_line(self.after, self.steps.value), picture_html(self.picture)
         self.line.value, self.screen.value = line, picture
+
+    def _receiver(self, now: Network) -> str:
+        """Return the chosen end, or the address that it had before, where the fault has left it without one."""
+        chosen: str = self.destination.value
+        if chosen == INTERNET or now.address(chosen) is not None:
+            return chosen
+        return str(self.network.address(chosen) or chosen)
 
     def _about(self, fault: Any) -> str:
         where = f"at {short_place(self.target.value)}: " if self.target.value else ""

@@ -63,6 +63,8 @@ class Network:
             return name
         if name in (VPC, INTERNET):
             return name
+        if not isinstance(name, str):
+            raise UnknownPlaceError(f"{name!r} is no name of a place; see list(network.places())")
         if name.lower() in ("vpc", "internet"):
             return VPC if name.lower() == "vpc" else INTERNET
         found = self._pods_called(name)

@@ -32,6 +32,12 @@ def test_an_unknown_name_is_refused(name: str) -> None:
         article().tables(name)
 
 
+@pytest.mark.parametrize("name", [None, 5, 172.16])
+def test_what_is_no_name_is_refused(name: object) -> None:
+    with pytest.raises(UnknownPlaceError, match=r"is no name of a place; see list\(network\.places\(\)\)"):
+        article().place(name)  # type: ignore[arg-type]
+
+
 def test_the_vpc_is_no_linux_machine() -> None:
     with pytest.raises(UnknownPlaceError, match=r"network\.vpc"):
         article().tables("VPC")

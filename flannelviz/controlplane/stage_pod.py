@@ -96,7 +96,9 @@ def _sandbox(draft: Draft, wanted: Wanted) -> Change:
 
 def _crictl_pods(wanted: Wanted) -> File:
     row = (container_id(wanted.pod)[:13], "Ready", wanted.name, wanted.namespace)
-    text = "".join("  ".join(f"{cell:13}" for cell in cells).rstrip() + "\n" for cells in (_CRICTL_HEAD, row))
+    widths = [max(map(len, cells)) for cells in zip(_CRICTL_HEAD, row, strict=True)]
+    lines = ("   ".join(map(str.ljust, cells, widths)).rstrip() for cells in (_CRICTL_HEAD, row))
+    text = "".join(f"{line}\n" for line in lines)
     return File("crictl pods", text, Origin(RUNTIME, "RunPodSandbox", f"pod {wanted.pod} is bound to {wanted.node}"))
 
 

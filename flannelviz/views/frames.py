@@ -48,37 +48,37 @@ def frame_html(found: DataFrame) -> str:
 
 def routes(network: Network, place: str) -> DataFrame:
     """Return the routes at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.routes(network.tables(network.place(place))))
+    return frame(sheets.routes(network.tables(place)))
 
 
 def policy(network: Network, place: str) -> DataFrame:
     """Return the policy rules at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.policy(network.tables(network.place(place))))
+    return frame(sheets.policy(network.tables(place)))
 
 
 def neighbours(network: Network, place: str) -> DataFrame:
     """Return the neighbours at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.neighbours(network.tables(network.place(place))))
+    return frame(sheets.neighbours(network.tables(place)))
 
 
 def fdb(network: Network, place: str) -> DataFrame:
     """Return the bridge FDB at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.fdb(network.tables(network.place(place))))
+    return frame(sheets.fdb(network.tables(place)))
 
 
 def rules(network: Network, place: str) -> DataFrame:
     """Return the iptables rules at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.rules(network.tables(network.place(place))))
+    return frame(sheets.rules(network.tables(place)))
 
 
 def addresses(network: Network, place: str) -> DataFrame:
     """Return the addresses at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.addresses(network.tables(network.place(place))))
+    return frame(sheets.addresses(network.tables(place)))
 
 
 def links(network: Network, place: str) -> DataFrame:
     """Return the devices at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.links(network.tables(network.place(place))))
+    return frame(sheets.links(network.tables(place)))
 
 
 def vpc_routes(network: Network) -> DataFrame:

@@ -63,7 +63,7 @@ class PlanExplorer(Panel):
         self._observers = {name: partial(self._on_change, name) for name in self.fields}
         for name, observer in self._observers.items():
             self.control(name).observe(observer, names="value")
-        rows = [controls(*self.fields.values()), controls(self.reset, self.progress)]
+        rows = [controls(*self.fields.values(), self.reset), controls(self.progress)]
         super().__init__([*rows, self.warnings, self.levels, self.screen, self.table])
         self._renew("number of nodes")
 

@@ -162,7 +162,6 @@ def leak_findings(network: Network) -> Iterator[Finding]:
         held = tables.lan.ipam.held
         leaked = [ip for ip, pod in held.items() if pod not in network.pods]
         if leaked:
-            message = (
-                f"host-local holds {len(leaked)} addresses for pods that are gone, such as {IPv4Address(leaked[0])}"
-            )
+            count = f"{len(leaked)} addresses" if len(leaked) > 1 else "an address"
+            message = f"host-local holds {count} for pods that are gone, such as {IPv4Address(leaked[0])}"
             yield Finding("warning", "pod-ip-leaked", node, message, f"ssh {quote(node)} ls /var/lib/cni/networks/cb0")

@@ -106,3 +106,16 @@ BACKENDS: dict[BackendKind, Backend] = {
         Backend("vxlan", VXLAN_OVERHEAD, _vxlan_own, _vxlan_remote),
     )
 }
+
+
+def taken_by_kernel(tables: Tables, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Return the rows that the kernel of a node takes: it refuses a route whose gateway is on none of its networks.
+
+    Source: net/ipv4/fib_semantics.c, fib_check_nh: "Nexthop has invalid gateway"; flanneld logs it and goes on.
+    """
+    networks = [row.interface.network for row in tables.addresses]
+    return tuple(row for row in rows if not isinstance(row, Route) or _reachable(row, networks))
+
+
+def _reachable(route: Route, networks: list[IPv4Network]) -> bool:
+    return route.via is None or route.onlink or any(route.via in network for network in networks)

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from flannelviz.controlplane import cloud_routes, cni, host_local, node_ipam, stage_services
-from flannelviz.controlplane.backends import BACKENDS, FLANNELD
+from flannelviz.controlplane.backends import BACKENDS, FLANNELD, taken_by_kernel
 from flannelviz.controlplane.cloud_routes import COMPONENT as CCM
 from flannelviz.controlplane.cni import FLANNEL_PLUGIN
 from flannelviz.controlplane.commands import rule_words
@@ -221,8 +221,8 @@ class Lease(NamedTuple):
 
 def lease_added(draft: Draft, lease: Lease) -> Change:
     """Return the rows for a new remote lease, of a backend that needs any."""
-    rows = BACKENDS[draft.plan.backend].remote(lease.node)
-    written = {lease.watcher: draft.written[lease.watcher].adding(*rows)}
+    own = draft.written[lease.watcher]
+    written = {lease.watcher: own.adding(*taken_by_kernel(own, BACKENDS[draft.plan.backend].remote(lease.node)))}
     action = f"adds the lease {lease.node.pod_cidr} of {lease.node.name} on {lease.watcher}"
     return Change(FLANNELD, action, (lease.watcher,), written=written)
 

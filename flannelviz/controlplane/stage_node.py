@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from flannelviz.controlplane import cloud_routes, flanneld
-from flannelviz.controlplane.backends import BACKENDS, FLANNELD
+from flannelviz.controlplane.backends import BACKENDS, FLANNELD, taken_by_kernel
 from flannelviz.controlplane.cloud_routes import COMPONENT as CCM
 from flannelviz.controlplane.draft import Change, Draft, Job, Phase, job
 from flannelviz.controlplane.failure import Failure
@@ -104,7 +104,8 @@ def _flanneld_all(draft: Draft, jobs: Sequence[Job]) -> None:
 def _watch_leases(draft: Draft, name: str) -> Change:
     backend = BACKENDS[draft.plan.backend]
     others = [node for node in draft.nodes.values() if node.name != name and node.pod_cidr is not None]
-    tables = draft.written[name].adding(*(row for node in others for row in backend.remote(node)))
+    own = draft.written[name]
+    tables = own.adding(*(row for node in others for row in taken_by_kernel(own, backend.remote(node))))
     action = f"adds the leases of {len(others)} other nodes on {name} ({backend.kind})"
     return Change(FLANNELD, action, (name,), written={name: tables})
 

@@ -10,7 +10,7 @@ from flannelviz.controlplane.backends import BACKENDS, vtep_mac
 from flannelviz.controlplane.commands import commands
 from flannelviz.controlplane.flanneld import SUBNET_ENV, node_annotations
 from flannelviz.controlplane.timeline import Timeline, build
-from flannelviz.model import VPC, BackendKind, ClusterPlan, Node
+from flannelviz.model import VPC, BackendKind, ClusterPlan, Node, VSwitch
 from flannelviz.network import Event
 from flannelviz.tables import ETH0, Link, RouteEntry, Tables
 from flannelviz.topologies import article_plan
@@ -55,6 +55,17 @@ def test_rows_of_the_own_and_of_a_remote_lease(kind: BackendKind, own: list[str]
     assert [row_text(row) for row in backend.own(ON_ETH0, NODE_B)] == own
     assert [row_text(row) for row in backend.remote(NODE_B)] == remote
     assert {row.origin.component for row in (*backend.own(ON_ETH0, NODE_B), *backend.remote(NODE_B))} <= {"flanneld"}
+
+
+def test_a_gateway_in_another_vswitch_is_refused_by_the_kernel() -> None:
+    """A vSwitch of its own makes a node no neighbour: host-gw has no route to it, while a tunnel needs no neighbour."""
+    first, second = article_plan().nodes
+    zones = (*article_plan().vswitches, VSwitch("vsw-b", IPv4Network("192.168.1.0/28")))
+    apart = (first, replace(second, address=None, vswitch="vsw-b"))
+    remote = IPv4Network("172.16.8.0/25")
+    for kind, known in (("host-gw", False), ("vxlan", True)):
+        network = build(plan(kind, vswitches=zones, nodes=apart)).network  # type: ignore[arg-type]
+        assert (remote in {route.dst for route in network.tables("node-a").routes}) is known
 
 
 @pytest.mark.parametrize(

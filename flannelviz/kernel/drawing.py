@@ -7,28 +7,46 @@ from collections.abc import Iterator
 from hashlib import sha256
 from ipaddress import IPv4Address
 
-from flannelviz.kernel.blueprint import Blueprint, Machine, Plug
+from flannelviz.kernel.blueprint import Blueprint, Cable, Machine, Plug
 from flannelviz.kernel.frames import VXLAN_PORT
 from flannelviz.kernel.router import WIRE, cables, is_narrow, outside, router
 from flannelviz.network import Network
-from flannelviz.tables import CNI0, ETH0, LO, Address, FdbEntry, Lan, Link, Port, Tables
+from flannelviz.tables import CNI0, ETH0, Address, FdbEntry, Lan, Link, Port, Tables
 from flannelviz.views.text import ip_route, iptables_save
 
 # How long a kernel asks in vain before it gives a neighbour up: once, for a moment, where it would take three seconds.
 ASKED_ONCE = (("mcast_solicit", "1"), ("retrans_time_ms", "60"))
 VNI = 1
+MAIN = 254
 
 
 def blueprint(network: Network) -> Blueprint:
     """Return what is to be built for `network`."""
     machines = (_ecs(network, place) for place in network.ecs_places())
     pods = (_pod(network, place) for place in _sandboxes(network))
-    return Blueprint((outside(), router(network), *machines, *pods), tuple(cables(network)))
+    wires = (*cables(network), *(cable for place in network.ecs_places() for cable in _veths(network, place)))
+    return Blueprint((outside(network.vpc), router(network), *machines, *pods), wires)
 
 
 def _sandboxes(network: Network) -> Iterator[str]:
     """Return the pods that have a namespace of their own, whether they are wired or not."""
     return (place for place, pod in network.pods.items() if not pod.host_network)
+
+
+def _veths(network: Network, place: str) -> Iterator[Cable]:
+    """Return the veth pairs between a node and its pods that no bridge plugin makes: those of Terway."""
+    for near in _own(network.tables(place), "veth"):
+        pod, dev = near.peer or ("", "")
+        far = network.tables(pod).link(dev) if pod else None
+        if far is not None:
+            line = f"link add {near.name} address {near.mac} mtu {near.mtu} type veth"
+            peer = f"peer name {far.name} address {far.mac} mtu {far.mtu} netns {{far}}"
+            yield Cable(place, pod, f"{line} {peer}")
+
+
+def _own(tables: Tables, kind: str) -> Iterator[Link]:
+    """Return the devices of one kind, without the ports of the pod LAN."""
+    return (link for link in tables.fixed_links if link.kind == kind)
 
 
 def _ecs(network: Network, place: str) -> Machine:
@@ -38,10 +56,11 @@ def _ecs(network: Network, place: str) -> Machine:
     return Machine(
         place,
         first=(
-            *_up(tables, LO),
-            *_nic(tables),
+            *_up(tables, "loopback"),
+            *_nics(tables),
             *_tunnels(tables),
-            *_up(tables, ETH0),
+            *_up(tables, "device"),
+            *_up(tables, "veth"),
             *(_bare_bridge(cni0) if cni0 and not plugs else ()),
         ),
         netconf=json.dumps(lan.netconf) if lan else "",
@@ -52,21 +71,23 @@ def _ecs(network: Network, place: str) -> Machine:
         rules=_rules(tables),
         settings=(*_asked_once(tables), *_settings(tables)),
         fdb=tuple(map(_fdb, tables.fdb)),
-        last=(*_neighbors(tables), *_ports(tables), *_downs(tables)),
+        last=(*_policy(tables), *_neighbors(tables), *_ports(tables), *_downs(tables)),
     )
 
 
 def _pod(network: Network, place: str) -> Machine:
     tables = network.tables(place)
     eth0 = tables.link(ETH0)
+    plugged = eth0 is not None and network.port(place) is not None
     return Machine(
         place,
-        then=(f"link set {ETH0} address {eth0.mac} mtu {eth0.mtu}",) if eth0 else tuple(_up(tables, LO)),
+        first=() if plugged else (*_up(tables, "loopback"), *_up(tables, "veth")),
+        then=(f"link set {ETH0} address {eth0.mac} mtu {eth0.mtu}",) if eth0 else (),
         addresses=_addresses(tables),
         routes=_routes(tables),
         rules=_rules(tables),
         settings=(*_asked_once(tables), *_settings(tables)),
-        last=(*_neighbors(tables), *_downs(tables)),
+        last=(*_policy(tables), *_neighbors(tables), *_downs(tables)),
     )
 
 
@@ -76,17 +97,14 @@ def _plug(network: Network, lan: Lan, port: Port) -> Plug:
     return Plug(port.pod, container, str(IPv4Address(port.ip)) if port.ip is not None else None, veth.name, veth.mac)
 
 
-def _up(tables: Tables, dev: str) -> Iterator[str]:
-    link = tables.link(dev)
-    if link is not None:
-        yield f"link set {dev} mtu {link.mtu} up"
+def _up(tables: Tables, kind: str) -> Iterator[str]:
+    yield from (f"link set {link.name} mtu {link.mtu} up" for link in _own(tables, kind))
 
 
-def _nic(tables: Tables) -> Iterator[str]:
-    eth0 = tables.link(ETH0)
-    if eth0 is not None and is_narrow(eth0):
-        yield f"link set {WIRE} up"
-        yield f"link add link {WIRE} name {ETH0} address {eth0.mac} type macvlan mode passthru"
+def _nics(tables: Tables) -> Iterator[str]:
+    for link in filter(is_narrow, _own(tables, "device")):
+        yield f"link set {WIRE}{link.name} up"
+        yield f"link add link {WIRE}{link.name} name {link.name} address {link.mac} type macvlan mode passthru"
 
 
 def _tunnels(tables: Tables) -> Iterator[str]:
@@ -95,7 +113,7 @@ def _tunnels(tables: Tables) -> Iterator[str]:
     Source: flannel backend/vxlan/device.go: VNI 1, UDP 8472, no learning, bound to eth0 and its address.
     """
     local = next((a.interface.ip for a in tables.addresses if a.dev == ETH0), None)
-    for link in (link for link in tables.fixed_links if link.kind == "vxlan"):
+    for link in _own(tables, "vxlan"):
         where = f"local {local} dev {ETH0}" if local else f"dev {ETH0}"
         kind = f"type vxlan id {VNI} {where} dstport {VXLAN_PORT} nolearning"
         yield f"link add {link.name} address {link.mac} mtu {link.mtu} {kind}"
@@ -128,6 +146,16 @@ def _routes(tables: Tables) -> frozenset[str]:
 def _rules(tables: Tables) -> str:
     used = dict.fromkeys(chain.table for chain in tables.chains)
     return "".join(f"{iptables_save(tables, table)}\n" for table in used)
+
+
+def _policy(tables: Tables) -> Iterator[str]:
+    """Return the lines for what lies beside the main table: other tables, and the rules that ask them."""
+    for table in dict.fromkeys(route.table for route in tables.routes if route.table != MAIN):
+        yield from (f"route add {line} table {table}" for line in ip_route(tables, table).splitlines())
+    for rule in tables.policy:
+        who = [f"from {rule.src}" if rule.src else "", f"to {rule.dst}" if rule.dst else ""]
+        where = [f"iif {rule.in_dev}" if rule.in_dev else "", f"lookup {rule.table}"]
+        yield " ".join([f"rule add pref {rule.priority}", *filter(None, (*who, *where))])
 
 
 def _settings(tables: Tables) -> Iterator[tuple[str, str]]:
@@ -173,4 +201,4 @@ def _downs(tables: Tables) -> Iterator[str]:
         if not link.up:
             yield f"link set {link.name} down"
             if link.kind == "device" and is_narrow(link):
-                yield f"link set {WIRE} down"
+                yield f"link set {WIRE}{link.name} down"

@@ -63,7 +63,7 @@ def _refusal(*words: str) -> str | None:
 
 def cannot_hold(network: Network) -> str | None:
     """Return in one sentence why a lab cannot hold this network, or None if it can."""
-    whys = (_untold, _not_built, _not_wired, _too_large, _too_many_files)
+    whys = (_untold, _not_built, _too_large, _too_many_files)
     return next((reason for why in whys if (reason := why(network)) is not None), None)
 
 
@@ -104,16 +104,8 @@ def _no_tunnel(network: Network) -> str | None:
     return f"{link.name} of {place} is a vxlan device, and this kernel makes none ({said}): run modprobe vxlan"
 
 
-def _not_wired(network: Network) -> str | None:
-    if network.vpc.fabric == "switch":
-        return "the nodes are on one switch, and a lab joins them by a router, as a VPC does: use fabric='routed'"
-    if any(tables.policy for tables in _linux_places(network).values()):
-        return "Terway gives a node a second ENI and policy routes, and a lab builds neither: use cni='flannel'"
-    return None
-
-
 def _too_large(network: Network) -> str | None:
-    pods = sum(len(tables.lan.ports) for tables in _linux_places(network).values() if tables.lan)
+    pods = sum(not pod.host_network for pod in network.pods.values())
     ecs = len(network.ecs_places())
     needed, room = 2 * (pods + ecs), _room()
     if needed <= room:

@@ -2,18 +2,23 @@
 
 Choices of a stand-in, none of them a fact about Alibaba Cloud:
 
-- A network namespace with one port for each ECS forwards by the VPC's route table. Where the VPC counts no hop
+- A network namespace with one port for each ENI forwards by the VPC's route table. Where the VPC counts no hop
   (`decrements_ttl` is False), iptables adds to the TTL what forwarding takes away.
 - Each port has the MAC ee:ff:ff:ff:ff:ff and answers ARP for what is in a vSwitch (proxy_arp).
+- A fabric that is a switch is a bridge of these ports, and knows behind which each ENI is; it routes what is sent to
+  its own MAC.
 - What has no route, no receiver or no permission is dropped in silence; the router itself sends no ICMP error.
 - Addresses of Alibaba Cloud services belong to the router, which answers as if it were all of them.
 - Security groups are chains of the filter table, behind conntrack; the source/destination check is one of `raw`.
 - The NAT gateway and EIPs are SNAT and DNAT on the port to the Internet, which is one host with every public address.
+- A leased line is that port as well, without translation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
 
 from flannelviz.kernel.blueprint import Cable, Machine
 from flannelviz.model import INTERNET, VPC
@@ -23,7 +28,8 @@ from flannelviz.tables import ETH0, Eni, Link, RouteEntry, SecurityGroup, VpcTab
 FABRIC_MAC = "ee:ff:ff:ff:ff:ff"
 OUTSIDE_MAC = "ee:ff:ff:ff:ff:fe"
 FABRIC_MTU = 1500  # bytes; a NIC takes frames of this size from the fabric, whatever it sends
-WIRE = "wire"  # such a NIC: a device of the MTU wanted (macvlan) on a wire of the fabric's
+PORT, SWITCH = "ecs", "ecs"  # how the device of a port begins, and the bridge of all ports; ecs+ means them all
+WIRE = "wire-"  # how such a NIC begins: a device of the MTU wanted (macvlan) on a wire of the fabric's
 UPLINK, OUTSIDE_PORT = "internet", "vpc"
 UPLINK_ADDRESS, OUTSIDE_NEXT_HOP = "198.18.0.2", "198.18.0.1"  # RFC 2544: of no use but as names of the two ends
 OUTSIDE_ADDRESS = "203.0.113.10"
@@ -31,9 +37,20 @@ NOWHERE = "fabric"  # a bridge without ports swallows what is sent to it
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
 
 
-def port_of(number: int) -> str:
-    """Return the device of the router behind which ECS number `number` is."""
-    return f"ecs{number}"
+class Port(NamedTuple):
+    """One ENI at the router: the device behind which it is, and the one from which it is routed to.
+
+    Shape: `enis` has a row for each of its addresses, the one of the ENI itself first.
+    """
+
+    dev: str
+    routed: str
+    enis: tuple[Eni, ...]
+
+    @property
+    def eni(self) -> Eni:
+        """Return the row of the ENI's own address."""
+        return self.enis[0]
 
 
 def is_narrow(link: Link) -> bool:
@@ -46,12 +63,31 @@ def wire_mtu(link: Link) -> int:
     return max(link.mtu, FABRIC_MTU)
 
 
+def is_wire(dev: str) -> bool:
+    """Return whether a device is a wire on which a narrow NIC sits."""
+    return dev.startswith(WIRE)
+
+
+def ports(vpc: VpcTables) -> tuple[Port, ...]:
+    """Return the router's ports, in the order of the ENIs."""
+    by_instance: dict[str, list[Eni]] = {}
+    for eni in vpc.enis.values():
+        by_instance.setdefault(eni.instance_id, []).append(eni)
+    switched = vpc.fabric == "switch"
+    return tuple(
+        Port(f"{PORT}{number}", SWITCH if switched else f"{PORT}{number}", tuple(enis))
+        for number, enis in enumerate(by_instance.values())
+    )
+
+
 def cables(network: Network) -> Iterator[Cable]:
     """Return the wire of each ENI, and the one to the Internet."""
-    for number, eni in enumerate(network.vpc.enis.values()):
-        link = network.tables(eni.place).link(ETH0) or Link(ETH0, "device")
-        near = f"link add {port_of(number)} address {FABRIC_MAC} mtu {wire_mtu(link)} type veth"
-        far = f"name {WIRE if is_narrow(link) else ETH0} address {eni.mac} mtu {wire_mtu(link)}"
+    for port in ports(network.vpc):
+        eni = port.eni
+        link = network.tables(eni.place).link(eni.device) or Link(eni.device, "device")
+        near = f"link add {port.dev} address {FABRIC_MAC} mtu {wire_mtu(link)} type veth"
+        name = f"{WIRE}{eni.device}" if is_narrow(link) else eni.device
+        far = f"name {name} address {eni.mac} mtu {wire_mtu(link)}"
         yield Cable(VPC, eni.place, f"{near} peer {far} netns {{far}}")
     near = f"link add {UPLINK} address {FABRIC_MAC} mtu 65535 type veth"
     yield Cable(VPC, INTERNET, f"{near} peer name {OUTSIDE_PORT} address {OUTSIDE_MAC} mtu 65535 netns {{far}}")
@@ -59,89 +95,128 @@ def cables(network: Network) -> Iterator[Cable]:
 
 def router(network: Network) -> Machine:
     """Return the machine that stands in for the VPC."""
-    vpc = network.vpc
-    ports = {eni.instance_id: port_of(number) for number, eni in enumerate(vpc.enis.values())}
-    names = (*((port, instance) for instance, port in ports.items()), (UPLINK, INTERNET))
+    vpc, mine = network.vpc, ports(network.vpc)
+    switched = vpc.fabric == "switch"
+    names = (*((port.dev, port.eni.instance_id) for port in mine), (UPLINK, INTERNET))
     return Machine(
         VPC,
-        first=(*_ports_up(vpc), *_routes(vpc, ports), *_policy(vpc)),
-        rules=_rules(vpc, ports),
-        settings=(("net/ipv4/ip_forward", "1"), ("net/ipv4/conf/all/proxy_arp", "1"), *_patience(ports)),
+        first=(*_up(vpc, mine), *_routes(vpc, mine), *_policy(vpc, mine)),
+        rules=_rules(vpc, mine),
+        settings=(("net/ipv4/ip_forward", "1"), *_arp_answers(mine)),
+        fdb=tuple(f"fdb replace {port.eni.mac} dev {port.dev} master static" for port in mine) if switched else (),
+        last=tuple(f"link show dev {port.dev}" for port in mine) if switched else (),  # which enables it at once
         names=names,
     )
 
 
-def _ports_up(vpc: VpcTables) -> Iterator[str]:
+def _up(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
     yield f"link add {NOWHERE} type bridge"
-    for dev in ("lo", NOWHERE, UPLINK):
+    if vpc.fabric == "switch":
+        yield f"link add {SWITCH} address {FABRIC_MAC} type bridge"
+        for port in mine:
+            yield f"link set {port.dev} master {SWITCH}"
+            yield f"link set {port.dev} type bridge_slave learning off flood off"
+        yield f"link set {SWITCH} up"
+    for dev in ("lo", NOWHERE, UPLINK, *(port.dev for port in mine)):
         yield f"link set {dev} up"
     yield f"link set {NOWHERE} arp off"
     yield f"neigh add {UPLINK_ADDRESS} lladdr {OUTSIDE_MAC} dev {UPLINK} nud permanent"
-    for number, eni in enumerate(vpc.enis.values()):
-        yield f"link set {port_of(number)} up"
-        yield f"neigh add {eni.address} lladdr {eni.mac} dev {port_of(number)} nud permanent"
+    for port in mine:
+        for eni in port.enis:
+            yield f"neigh add {eni.address} lladdr {eni.mac} dev {port.routed} nud permanent"
+    if vpc.fabric == "switch":
+        yield from (f"neigh add proxy {gateway} dev {SWITCH}" for gateway in _gateways(vpc))
 
 
-def _patience(ports: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for port in ports.values():
-        yield f"net/ipv4/neigh/{port}/proxy_delay", "0"
+def _gateways(vpc: VpcTables) -> Iterator[IPv4Address]:
+    return (entry.dst[-3] for entry in vpc.routes if entry.next_hop_type == "local" and entry.dst.prefixlen <= 30)
 
 
-def _routes(vpc: VpcTables, ports: dict[str, str]) -> Iterator[str]:
-    for number, eni in enumerate(vpc.enis.values()):
-        entry = vpc.route_to(eni.address)
-        if entry is not None and entry.next_hop_type == "local":
-            yield f"route add {eni.address} dev {port_of(number)}"
-    usable = {entry.dst: entry for entry in reversed(vpc.routes) if entry.status == "Available"}
-    yield from (_route(vpc, entry, ports) for entry in usable.values())
+def _arp_answers(mine: tuple[Port, ...]) -> Iterator[tuple[str, str]]:
+    """Return the settings by which the ports answer ARP for others, at once; a switch does so for the gateways only."""
+    for dev in dict.fromkeys(port.routed for port in mine):
+        yield f"net/ipv4/neigh/{dev}/proxy_delay", "0"
+        if dev != SWITCH:
+            yield f"net/ipv4/conf/{dev}/proxy_arp", "1"
+            yield f"net/ipv4/conf/{dev}/proxy_arp_pvlan", "1"
 
 
-def _route(vpc: VpcTables, entry: RouteEntry, ports: dict[str, str]) -> str:
+def _entries(vpc: VpcTables) -> list[RouteEntry]:
+    """Return the entries that count: of those for one destination, the first that is Available."""
+    return list({entry.dst: entry for entry in reversed(vpc.routes) if entry.status == "Available"}.values())
+
+
+def _deliveries(vpc: VpcTables, mine: tuple[Port, ...]) -> list[tuple[IPv4Network, Port, IPv4Address]]:
+    """Return what is delivered to which port, and as whose. Shape: the longer prefix first."""
+    own = [
+        (IPv4Network(eni.address), port, eni.address)
+        for port in mine
+        for eni in port.enis
+        if (entry := vpc.route_to(eni.address)) is not None and entry.next_hop_type == "local"
+    ]
+    by_instance = {port.eni.instance_id: port for port in mine}
+    others = [
+        (entry.dst, by_instance[entry.next_hop_id], by_instance[entry.next_hop_id].eni.address)
+        for entry in _entries(vpc)
+        if entry.next_hop_type == "Instance" and entry.next_hop_id in by_instance
+    ]
+    return sorted([*own, *others], key=lambda delivery: -delivery[0].prefixlen)
+
+
+def _routes(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
+    for dst, port, owner in _deliveries(vpc, mine):
+        via = f"via {owner} dev {port.routed} onlink" if dst != IPv4Network(owner) else f"dev {port.routed}"
+        yield f"route add {dst} {via}"
+    known = {dst for dst, *_ in _deliveries(vpc, mine)}
+    yield from (_route(vpc, entry) for entry in _entries(vpc) if entry.dst not in known)
+
+
+def _route(vpc: VpcTables, entry: RouteEntry) -> str:
     if entry.next_hop_type == "local":
         return f"route add {entry.dst} dev {NOWHERE}"
     if entry.next_hop_type == "service":
         return f"route add local {entry.dst} dev lo"
-    if entry.next_hop_type == "NatGateway":
+    if entry.next_hop_type == "NatGateway" or (entry.next_hop_type == "Attachment" and vpc.leased_line):
         return f"route add {entry.dst} via {UPLINK_ADDRESS} dev {UPLINK} onlink"
-    owner = next((eni for eni in vpc.enis.values() if eni.instance_id == entry.next_hop_id), None)
-    if owner is None:
-        return f"route add blackhole {entry.dst}"
-    return f"route add {entry.dst} via {owner.address} dev {ports[owner.instance_id]} onlink"
+    return f"route add blackhole {entry.dst}"
 
 
-def _policy(vpc: VpcTables) -> Iterator[str]:
+def _policy(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
     """Return the rules by which an ECS with an EIP goes out, whatever the default route says."""
-    owners = [(number, eni) for number, eni in enumerate(vpc.enis.values()) if eni.eip is not None]
+    owners = [(port, eni) for port in mine for eni in port.enis if eni.eip is not None]
     if owners:
         yield f"route add default via {UPLINK_ADDRESS} dev {UPLINK} onlink table 100"
         yield "rule add pref 10 table main suppress_prefixlength 0"
-    for number, eni in owners:
-        yield f"rule add pref 20 from {eni.address} iif {port_of(number)} table 100"
+    for port, eni in owners:
+        yield f"rule add pref 20 from {eni.address} iif {port.routed} table 100"
 
 
-def _rules(vpc: VpcTables, ports: dict[str, str]) -> str:
+def _rules(vpc: VpcTables, mine: tuple[Port, ...]) -> str:
     tables = {
-        "raw": (":PREROUTING ACCEPT", *_source_checks(vpc, ports)),
+        "raw": (":PREROUTING ACCEPT", *_source_checks(mine)),
         "mangle": (":PREROUTING ACCEPT", *_uncounted(vpc)),
         "nat": (":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", *_translations(vpc)),
-        "filter": (":INPUT ACCEPT", ":FORWARD DROP", ":OUTPUT ACCEPT", *_filter(vpc, ports)),
+        "filter": (":INPUT ACCEPT", ":FORWARD DROP", ":OUTPUT ACCEPT", *_filter(vpc, mine)),
     }
     return "".join("\n".join([f"*{name}", *lines, "COMMIT", ""]) for name, lines in tables.items())
 
 
-def _source_checks(vpc: VpcTables, ports: dict[str, str]) -> Iterator[str]:
-    for eni in vpc.enis.values():
-        if eni.source_dest_check:
-            yield f"-A PREROUTING -i {ports[eni.instance_id]} ! -s {eni.address} -j DROP"
+def _source_checks(mine: tuple[Port, ...]) -> Iterator[str]:
+    for port in mine:
+        if port.eni.source_dest_check:
+            yield f"-A PREROUTING -i {port.routed} -m mac --mac-source {port.eni.mac} ! -s {port.eni.address} -j DROP"
 
 
 def _uncounted(vpc: VpcTables) -> Iterator[str]:
+    if vpc.decrements_ttl:
+        yield from (f"-A PREROUTING -i {UPLINK} -d {known} -j ACCEPT" for known in _known_outside(vpc))
     yield f"-A PREROUTING -i {UPLINK} -j TTL --ttl-inc 1"
     if not vpc.decrements_ttl:
-        yield "-A PREROUTING -i ecs+ -j TTL --ttl-inc 1"
+        yield f"-A PREROUTING -i {PORT}+ -j TTL --ttl-inc 1"
 
 
 def _translations(vpc: VpcTables) -> Iterator[str]:
+    yield from (f"-A POSTROUTING -o {UPLINK} -d {leased} -j ACCEPT" for leased in _leased(vpc))
     for eni in vpc.enis.values():
         if eni.eip is not None:
             yield f"-A PREROUTING -i {UPLINK} -d {eni.eip} -j DNAT --to-destination {eni.address}"
@@ -150,27 +225,41 @@ def _translations(vpc: VpcTables) -> Iterator[str]:
         yield f"-A POSTROUTING -o {UPLINK} -s {entry.source} -j SNAT --to-source {entry.eip}"
 
 
-def _filter(vpc: VpcTables, ports: dict[str, str]) -> Iterator[str]:
+def _leased(vpc: VpcTables) -> list[IPv4Network]:
+    """Return what is reached by a leased line."""
+    return [e.dst for e in _entries(vpc) if e.next_hop_type == "Attachment"] if vpc.leased_line else []
+
+
+def _known_outside(vpc: VpcTables) -> tuple[IPv4Network, ...]:
+    """Return what the other end of a leased line has a route to."""
+    return vpc.leased_line.known if vpc.leased_line else ()
+
+
+def _filter(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
     groups = {eni.security_group for eni in vpc.enis.values()}
     chains = {name: f"group-{number}" for number, name in enumerate(sorted(groups))}
     yield from (f":{chain} -" for chain in chains.values())
     yield "-A OUTPUT -p icmp -m icmp ! --icmp-type echo-reply -j DROP"
     yield f"-A FORWARD -i {UPLINK} -o {UPLINK} -j DROP"
-    yield from (f"-A FORWARD -o {UPLINK} {allowed} -j ACCEPT" for allowed in _allowed_out(vpc, ports))
-    yield f"-A FORWARD -o {UPLINK} -j DROP"
+    yield f"-A FORWARD -o {UPLINK} -p icmp -m conntrack --ctstate INVALID -j DROP"
+    yield from (f"-A FORWARD -o {UPLINK} {outward}" for outward in _outward(vpc, mine))
     yield "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
-    for eni in vpc.enis.values():
-        yield f"-A FORWARD -o {ports[eni.instance_id]} -j {chains[eni.security_group]}"
+    for dst, port, _ in _deliveries(vpc, mine):
+        yield f"-A FORWARD -d {dst} -o {port.routed} -g {chains[port.eni.security_group]}"
     for name, chain in chains.items():
         yield from _group(vpc, next((g for g in vpc.security_groups if g.id == name), SecurityGroup(name)), chain)
 
 
-def _allowed_out(vpc: VpcTables, ports: dict[str, str]) -> Iterator[str]:
-    """Return what may go to the Internet: an ECS with its own EIP, and what the NAT gateway translates."""
-    for eni in vpc.enis.values():
-        if eni.eip is not None:
-            yield f"-i {ports[eni.instance_id]} -s {eni.address}"
-    yield from (f"-s {entry.source}" for entry in vpc.snat)
+def _outward(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
+    """Return what may leave: by a leased line, from an ECS with its own EIP, and what the NAT gateway translates."""
+    for dst in _leased(vpc):
+        assert vpc.leased_line is not None
+        yield from (f"-s {source} -d {dst} -j ACCEPT" for source in vpc.leased_line.admitted)
+        yield f"-d {dst} -j DROP"
+    for port in mine:
+        yield from (f"-i {port.routed} -s {eni.address} -j ACCEPT" for eni in port.enis if eni.eip is not None)
+    yield from (f"-s {entry.source} -j ACCEPT" for entry in vpc.snat)
+    yield "-j DROP"
 
 
 def _group(vpc: VpcTables, group: SecurityGroup, chain: str) -> Iterator[str]:
@@ -184,9 +273,10 @@ def _members(vpc: VpcTables, group: str) -> Iterator[Eni]:
     return (eni for eni in vpc.enis.values() if eni.security_group == group)
 
 
-def outside() -> Machine:
+def outside(vpc: VpcTables) -> Machine:
     """Return the machine that stands in for the Internet: it takes what has a public address, and knows one way back.
 
+    It is also the far end of a leased line: what that leads to it takes as well, and what it knows it sends back.
     What it sends goes to the VPC, what comes is for itself: two routing tables, told apart by where a packet is from.
     """
     back = f"via {OUTSIDE_NEXT_HOP} dev {OUTSIDE_PORT} onlink mtu {FABRIC_MTU}"
@@ -202,6 +292,8 @@ def outside() -> Machine:
             "route add local default dev lo table local",
             *(f"route add throw {block} table local" for block in PRIVATE),
             *(f"route add throw {block} table 100" for block in PRIVATE),
+            *(f"route replace local {leased} dev lo table local" for leased in _leased(vpc)),
+            *(f"route replace {known} {back} src {OUTSIDE_ADDRESS} table 100" for known in _known_outside(vpc)),
             "rule add pref 5 iif lo table 100",
             "rule add pref 10 table local",
             "rule del pref 0",

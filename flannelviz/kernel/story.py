@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from flannelviz.kernel.blueprint import Blueprint, Carried, Observation, Order, Sighting
-from flannelviz.kernel.router import WIRE
+from flannelviz.kernel.router import is_wire
 from flannelviz.packet import Disposition, Hop, IcmpError, Packet, Step, Trace
 from flannelviz.tables import LO
 
@@ -72,7 +72,7 @@ class Teller:
 
     def _visits(self, kind: str) -> list[list[Sighting]]:
         """Return the sightings of one direction, place after place."""
-        seen = [s for s in self.observed.sightings if s.kind == kind and s.dev != WIRE and not _overheard(s)]
+        seen = [s for s in self.observed.sightings if s.kind == kind and not is_wire(s.dev) and not _overheard(s)]
         return [list(visit) for _, visit in groupby(seen, key=lambda s: s.place)]
 
     def _packet(self, seen: Sighting) -> Packet:
@@ -130,7 +130,8 @@ class Teller:
     def _asked_in_vain(self, place: str) -> Disposition | None:
         """Return NEIGHBOR_UNREACHABLE if a place sent an ARP request that nobody answered."""
         here = [s for s in self.observed.sightings if s.place == place and not s.dev.startswith(VETH)]
-        asked = {s.dst for s in here if s.kind == "arp 1" and s.out}
+        passed = {(s.src, s.dst) for s in here if s.kind == "arp 1" and not s.out}
+        asked = {s.dst for s in here if s.kind == "arp 1" and s.out and (s.src, s.dst) not in passed}
         told = {s.src for s in here if s.kind == "arp 2" and not s.out}
         return Disposition.NEIGHBOR_UNREACHABLE if asked - told else None
 

@@ -150,6 +150,15 @@ def test_another_vtep_mac_is_not_taken(networks: dict[str, Network]) -> None:
     assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-b")
 
 
+def test_the_nat_gateway_lets_no_error_about_a_stranger_out(networks: dict[str, Network]) -> None:
+    """Without its route back node-b sends the error by its default route, and the NAT gateway never saw the flow."""
+    tables = networks["vxlan"].tables("node-b")
+    lost = tables.without(*(route for route in tables.routes if route.dev == "flannel.1"))
+    found = trace(networks["vxlan"].writing("node-b", lost), "a1", "172.16.8.99")
+    assert found.request[-1].icmp.what == "host unreachable"
+    assert [(hops[-1].place, hops[-1].disposition) for hops in found.errors] == [("VPC", Disposition.SOURCE_REJECTED)]
+
+
 # --- MTU -------------------------------------------------------------------------------------------------------------
 
 

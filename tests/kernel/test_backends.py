@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
 
 from flannelviz.controlplane.timeline import build
 from flannelviz.kernel import Lab
+from flannelviz.model import VSwitch
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
 from flannelviz.tables import CNI0, ETH0, Tables
@@ -33,11 +35,15 @@ def vxlan_lab(refusal: str | None) -> Iterator[Lab]:
 
 
 def found_by(network: Network, lab: Lab, journeys: list[tuple[str, str, dict[str, Any]]]) -> dict[str, tuple[str, ...]]:
+    """What model and kernel say differently, by journey."""
     found = {
-        f"{there} {back} {options}": differences(network, lab, there, back, **options)
-        for there, back, options in journeys
+        f"{start} {end} {how}": differences(network, lab, start, end, **asked(how)) for start, end, how in journeys
     }
     return {journey: words for journey, words in found.items() if words}
+
+
+def asked(how: dict[str, Any]) -> dict[str, Any]:
+    return how if how.get("proto", "icmp") == "icmp" else {"dport": 20000, **how}
 
 
 @pytest.mark.parametrize("proto", ["icmp", "udp", "tcp"])
@@ -128,3 +134,56 @@ def test_a_broken_tunnel_breaks_in_the_same_way(name: str, make_lab: MakeLab) ->
     place, change = BREAKS[name]
     network = vxlan().writing(place, change(vxlan().tables(place)))
     assert found_by(network, make_lab(network), FEW) == {}
+
+
+# --- other planes ----------------------------------------------------------------------------------------------------
+
+FIRST, SECOND = article_plan().nodes
+ZONES = {
+    "vswitches": (*article_plan().vswitches, VSwitch("vsw-b", IPv4Network("192.168.1.0/28"), "cn-hangzhou-b")),
+    "nodes": (FIRST, replace(SECOND, address=None, vswitch="vsw-b")),
+}
+EIP = IPv4Address("198.51.100.77")
+SWITCH = {"backend": "host-gw", "fabric": "switch"}
+TERWAY = {"cni": "terway", "nodes": tuple(replace(node, pod_cidr=None) for node in article_plan().nodes)}
+WITH_EIP = {"nodes": (replace(FIRST, eip=EIP), SECOND)}
+PLANES: dict[str, dict[str, Any]] = {
+    "ali-vpc": {"backend": "ali-vpc"},
+    "host-gw on a switch": SWITCH,
+    "host-gw in a routed VPC": {"backend": "host-gw"},
+    "host-gw across vSwitches": SWITCH | ZONES,
+    "vxlan across vSwitches": {"backend": "vxlan"} | ZONES,
+    "alloc across vSwitches": ZONES,
+    "a narrow eth0 under a tunnel": {"backend": "vxlan", "mtu": 1400},
+    "Terway": TERWAY,
+    "Terway with a narrow ENI": TERWAY | {"mtu": 1400},
+    "an EIP": WITH_EIP,
+    "an EIP on a switch": WITH_EIP | SWITCH,
+    "several route tables": {"route_tables": 2, "ccm_route_table_ids": ("vtb-custom-1",)},
+}
+MORE = ("192.168.0.253", "192.168.0.255", "192.168.1.9", str(EIP))
+PAIRS = [*JOURNEYS, *((source, odd) for source in ("a1", "b1", "db", "Internet") for odd in MORE)]
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_every_pair_of_places_in_other_planes(name: str, make_lab: MakeLab) -> None:
+    network = build(replace(article_plan(), vpc_decrements_ttl=True, **PLANES[name]), strict=False).network
+    assert found_by(network, make_lab(network), [(*pair, {}) for pair in PAIRS]) == {}
+
+
+TERWAY_BREAKS = {
+    "the second ENI is down": ("node-a", with_link("eth1", up=False)),
+    "no rule sends pods to the second ENI": ("node-a", lambda t: replace(t, policy=t.policy[:1])),
+    "no policy rule": ("node-b", lambda t: replace(t, policy=())),
+    "no forwarding": ("node-b", lambda t: replace(t, sysctls=())),
+    "the pod has no neighbour": ("default/a1", lambda t: replace(t, neighbors=())),
+}
+
+
+@pytest.mark.parametrize("name", TERWAY_BREAKS)
+def test_a_broken_terway_breaks_in_the_same_way(name: str, make_lab: MakeLab) -> None:
+    plane = build(replace(article_plan(), vpc_decrements_ttl=True, **TERWAY), strict=False).network
+    place, change = TERWAY_BREAKS[name]
+    network = plane.writing(place, change(plane.tables(place)))
+    journeys = [(*pair, {}) for pair in JOURNEYS if {"a1", "b1", "node-a", "db"} >= set(pair)]
+    assert found_by(network, make_lab(network), journeys) == {}

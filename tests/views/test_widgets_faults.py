@@ -77,6 +77,9 @@ def test_an_end_that_lost_its_address_is_asked_at_the_old_one(faults):
     faults.fault.value, faults.target.value = "pod-cidr-missing", "node-b"
     assert faults.destination_field.message.value == faults.target_field.message.value == ""
     assert (faults.after.destination, faults.after.died_at) == ("172.16.8.2", "VPC")
+    assert "; b1 has no address now, so the packet is for the old one, 172.16.8.2" in faults.card.value
+    faults.target.value = "node-a"
+    assert "has no address now" not in faults.card.value
 
 
 def test_a_fault_that_does_not_touch_the_journey_says_so(faults):

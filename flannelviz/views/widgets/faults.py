@@ -215,9 +215,16 @@ class FaultExplorer(Panel):
             ("what it changes", f"{where}{fault.change}"),
             ("what one sees", fault.symptom),
             ("what shows it", f"`{fault.command}`"),
-            ("this journey", self._compared()),
+            ("this journey", self._compared() + self._lost_address()),
         )
         return table_html(f"{fault.name}{'' if self.broken.value else ' (off)'}", ("", ""), rows)
+
+    def _lost_address(self) -> str:
+        """Return that the receiver has no address any more, and which one is asked for, or an empty text."""
+        asked = self._receiver(self.now)
+        if asked == self.destination.value:
+            return ""
+        return f"; {short_place(self.destination.value)} has no address now, so the packet is for the old one, {asked}"
 
     def _compared(self) -> str:
         if not self.broken.value:

@@ -44,3 +44,10 @@ def without_address(network: Network, places: list[str], chosen: str) -> str:
     names = ", ".join(missing[:3]) + (f" and {len(missing) - 3:,} more" if len(missing) > 3 else "")
     has = "has" if len(missing) == 1 else "have"
     return f"{names} {has} no address yet, so this starts with {short_place(chosen)}"
+
+
+def last_known(before: Network, now: Network, place: str) -> str:
+    """Return `place`, or the address that it had `before`, where it is `now` without one."""
+    if place == INTERNET or now.address(place) is not None:
+        return place
+    return str(before.address(place) or place)

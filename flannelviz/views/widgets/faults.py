@@ -17,7 +17,7 @@ from flannelviz.views.svg import svg
 from flannelviz.views.text import short_place
 from flannelviz.views.theme import shorten
 from flannelviz.views.widgets.cards import because_text, hop_line, hop_numbers, result_html
-from flannelviz.views.widgets.ends import first_receiver, first_sender, places_of, without_address
+from flannelviz.views.widgets.ends import first_receiver, first_sender, last_known, places_of, without_address
 from flannelviz.views.widgets.fields import dropdown
 from flannelviz.views.widgets.panel import (
     Field,
@@ -88,7 +88,7 @@ class FaultExplorer(Panel):
         chosen = self._called(fault) if fault else self._first_that_applies()
         self._chosen_says = "" if chosen else NONE_APPLIES
         first = chosen or next(iter(self.faults.values()))
-        self.fault = dropdown("fault", _fault_options(self.faults.values()), value=first.name, width="32em")
+        self.fault = dropdown("fault", fault_options(self.faults.values()), value=first.name, width="32em")
         self.target = dropdown("where", [])
         self.source = dropdown("from", names, value=start)
         self.destination = dropdown("to", [*names, (INTERNET, INTERNET)], value=end)
@@ -203,10 +203,7 @@ class FaultExplorer(Panel):
 
     def _receiver(self, now: Network) -> str:
         """Return the chosen end, or the address that it had before, where the fault has left it without one."""
-        chosen: str = self.destination.value
-        if chosen == INTERNET or now.address(chosen) is not None:
-            return chosen
-        return str(self.network.address(chosen) or chosen)
+        return last_known(self.network, now, self.destination.value)
 
     def _about(self, fault: Any) -> str:
         where = f"at {short_place(self.target.value)}: " if self.target.value else ""
@@ -236,7 +233,7 @@ class FaultExplorer(Panel):
         return f"the first difference is hop {number}, at {short_place(hop.place)}: {MARK} below"
 
 
-def _fault_options(faults: Iterable[Any]) -> list[tuple[str, str]]:
+def fault_options(faults: Iterable[Any]) -> list[tuple[str, str]]:
     """Return the faults in plain words, those of one kind of place together, each with its name."""
     kinds = list(dict.fromkeys(fault.target for fault in faults))
     ordered = sorted(faults, key=lambda fault: kinds.index(fault.target))

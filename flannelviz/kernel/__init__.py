@@ -11,5 +11,7 @@ from __future__ import annotations
 from flannelviz.kernel.agree import agrees
 from flannelviz.kernel.lab import Lab
 from flannelviz.kernel.probe import cannot_hold, why_not
+from flannelviz.kernel.record import Record, recorded
+from flannelviz.kernel.witness import Witness, parting
 
-__all__ = ["Lab", "agrees", "cannot_hold", "why_not"]
+__all__ = ["Lab", "Record", "Witness", "agrees", "cannot_hold", "parting", "recorded", "why_not"]

@@ -11,7 +11,7 @@ from flannelviz.network import Network
 from flannelviz.tables import Tables
 
 NAMESPACES = ("--user", "--map-root-user", "--net", "--mount")
-INSTEAD = "use the record of a real kernel, in tests/data/kernel, instead"
+INSTEAD = "use the record of one, flannelviz.kernel.recorded(), instead"
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
 NEIGH = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
 ARP_IN_USE = Path("/proc/net/stat/arp_cache")

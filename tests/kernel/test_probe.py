@@ -21,7 +21,7 @@ def test_another_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     assert why_not() == (
         "a lab is made of Linux namespaces, and this system is Darwin: "
-        "use the record of a real kernel, in tests/data/kernel, instead"
+        "use the record of one, flannelviz.kernel.recorded(), instead"
     )
 
 

@@ -19,9 +19,11 @@ from flannelviz.dataplane.trace import trace
 from flannelviz.faults import FAULTS, break_network, targets
 from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.network import Network, Stage
+from flannelviz.topologies import article
 from flannelviz.topologies import plan as make_plan
 
 if TYPE_CHECKING:
+    from flannelviz.kernel.witness import Witness
     from flannelviz.packet import Trace
     from flannelviz.views.picture import Picture
     from flannelviz.views.widgets import (
@@ -30,11 +32,24 @@ if TYPE_CHECKING:
         PlanExplorer,
         Predict,
         TraceExplorer,
+        Twice,
         YourCluster,
     )
     from flannelviz.views.widgets.predict import Choices
 
-__all__ = ["events", "example_dump", "faults", "journey", "picture", "plan", "predict", "printed", "your_cluster"]
+__all__ = [
+    "events",
+    "example_dump",
+    "faults",
+    "journey",
+    "kernel",
+    "picture",
+    "plan",
+    "predict",
+    "printed",
+    "twice",
+    "your_cluster",
+]
 
 
 def predict(
@@ -106,6 +121,52 @@ def faults(
         trace=trace,
         fault=fault,
         target=target,
+    )
+
+
+def kernel(network: Network) -> Witness:
+    """Return a real kernel to ask about `network`: this machine's, or for `article()` also the record of one.
+
+    Shape: the same one each time, so that what a notebook has built once, it need not build again.
+    """
+    from flannelviz.kernel.record import recorded
+    from flannelviz.kernel.witness import Witness
+
+    if "kernel" not in network.memo:
+        network.memo["kernel"] = Witness(network, break_network, recorded() if network == article() else None)
+    found: Witness = network.memo["kernel"]
+    return found
+
+
+def twice(
+    network: Network,
+    source: str = "",
+    destination: str = "",
+    *,
+    fault: str = "",
+    target: str = "",
+    guess: bool = False,
+    stale: bool = False,
+) -> Twice:
+    """Return a widget that shows one ping twice: as the model says it, and as a real kernel did it.
+
+    With `guess` the learner has to predict it first; `stale` keeps the fault from the model.
+    """
+    from flannelviz.kernel.witness import parting
+    from flannelviz.views.widgets import Twice
+    from flannelviz.views.widgets.twice import Acts
+
+    acts = Acts(trace, parting, FAULTS, targets, break_network)
+    return Twice(
+        network,
+        source,
+        destination,
+        kernel=kernel(network),
+        acts=acts,
+        fault=fault,
+        target=target,
+        guess=guess,
+        stale=stale,
     )
 
 

@@ -21,11 +21,17 @@ from flannelviz.topologies import article, article_timeline
             "<FaultExplorer: nat-gateway-missing at VPC",
         ),
         (lambda: lab.your_cluster(), "<YourCluster: nothing was read yet>"),
+        (lambda: lab.twice(article(), "a1", "b1"), "<Twice: a1 pings b1 in the network as it was built. ✓ Model and"),
         (lambda: lab.predict("Why?", {"so": "because"}, right="so"), "<Predict: Why? (not answered yet)>"),
     ],
 )
 def test_a_widget_is_one_line(made, says):
     assert repr(made()).startswith(says.removesuffix(">"))
+
+
+def test_a_network_has_one_kernel_to_ask():
+    assert lab.kernel(article()) is lab.kernel(article())
+    assert lab.kernel(article()).trace("a1", "b1").ok
 
 
 def test_nothing_that_draws_is_imported_with_it():

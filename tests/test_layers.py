@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "faults": VALUES | PLANES,
     "allocations": VALUES,
     "topologies": VALUES | {"controlplane"},
-    "lab": VALUES | PLANES | {"views", "faults", "allocations", "topologies"},
+    "lab": VALUES | PLANES | {"views", "faults", "kernel", "allocations", "topologies"},
     "__init__": set(),  # each public name is loaded when it is asked for
 }
 DRAWN_WITH = ["anywidget", "ipywidgets", "matplotlib", "networkx", "numpy", "pandas"]

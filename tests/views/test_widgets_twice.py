@@ -69,7 +69,7 @@ def test_the_slider_moves_table_picture_and_commands(twice):
     assert "ssh node-a ip route get 172.16.8.2" in twice.both.card.value
     assert "ssh node-a tcpdump -c 2 -eni any icmp" in twice.both.card.value
     twice.both.slider.value = 3
-    assert "Nobody can capture here" in twice.both.card.value and 'data-hop="3"' in twice.both.screen.value
+    assert "In a real VPC nobody can capture" in twice.both.card.value and 'data-hop="3"' in twice.both.screen.value
 
 
 def test_a_fault_breaks_both(twice):

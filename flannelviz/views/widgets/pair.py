@@ -166,6 +166,6 @@ def _icmp(hop: Hop) -> str:
 def capture_html(place: str) -> str:
     """Return the command that shows at a real place what the kernel's column shows."""
     if place in (VPC, INTERNET):
-        return '<p class="fv-note">Nobody can capture here: one sees what goes in and what comes out, at an ECS.</p>'
+        return '<p class="fv-note">In a real VPC nobody can capture: an ECS shows what goes in, and what comes out.</p>'
     command = f"`{shell_at(place)}tcpdump -c 2 -eni any icmp`"
     return f"<p>What the kernel’s column shows, on a real machine: {marked(command)}</p>"

@@ -132,7 +132,7 @@ class Both(widgets.VBox):
 
 
 def _caption(about: str) -> str:
-    return f'<p class="fv-note">The way as the model says it: {escape(about)}</p>'
+    return f'<p class="fv-note" style="padding-right:48px">The way as the model says it: {escape(about)}</p>'
 
 
 class Twice(Panel):

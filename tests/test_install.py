@@ -86,6 +86,11 @@ def test_traces_with_the_standard_library_alone(python: Path, tmp_path: Path) ->
     assert Path(place).is_relative_to(python.parents[1])
 
 
+def test_the_record_of_a_real_kernel_comes_with_it(python: Path, tmp_path: Path) -> None:
+    printed = run(python, "-I", "-c", "from flannelviz.kernel import recorded; print(recorded())", cwd=tmp_path)
+    assert printed.startswith("<Record of Linux ")
+
+
 def test_pip_installs_a_clone_without_a_registry(tmp_path: Path) -> None:
     clone, lent, outside = tmp_path / "clone", tmp_path / "lent", tmp_path / "outside"
     lent.mkdir(), outside.mkdir()

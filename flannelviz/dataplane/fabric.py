@@ -70,7 +70,8 @@ def _from_ecs(visit: Visit, instance: str | None) -> Disposition:
         visit.note("vpc route", ("no entry for {}: dropped", packet.dst), asking=asking)
         return Disposition.NO_ROUTE
     visit.note("vpc route", ("{} matches {}", packet.dst, entry.dst), entry, runner_up, asking=asking)
-    aged = _aged(visit) if visit.in_dev is not None else None  # what the VPC sends itself has no hop behind it
+    own = visit.in_dev is None or entry.next_hop_type == "service"  # what the VPC sends and takes itself has no hop
+    aged = None if own else _aged(visit)
     return aged or _to_next_hop(visit, entry, sender)
 
 

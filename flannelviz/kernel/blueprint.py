@@ -38,6 +38,7 @@ class Machine:
     rules: str = ""  # for iptables-restore
     settings: tuple[tuple[str, str], ...] = ()  # file below /proc/sys, what to write
     last: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()  # when all machines are done: devices whose carrier has changed since
     fdb: tuple[str, ...] = ()  # for `bridge -batch`, before `last`
     names: tuple[tuple[str, str], ...] = ()  # device, what a Hop calls it
 
@@ -110,13 +111,27 @@ class Sighting(NamedTuple):
     inner: Carried | None = None
 
 
+class Delivery(NamedTuple):
+    """A packet as programs at a place got it, after all translation."""
+
+    place: str
+    kind: str
+    src: str
+    dst: str
+    sport: int
+    dport: int
+
+
 class Observation(NamedTuple):
     """All that was seen of one packet; `error` is the number of the error that sending it gave, or 0.
 
-    Shape: `delivered` pairs request or reply with the place at which a program got it.
+    Shape: `delivered` holds each request, reply or ICMP error that the IP stack of a place handed to its programs;
+    `known` is what a kernel knows of the packet at the `place` where it died in silence.
     """
 
     sightings: tuple[Sighting, ...]
-    delivered: tuple[tuple[str, str], ...]
+    delivered: tuple[Delivery, ...]
     error: int = 0
     reply_error: int = 0
+    known: tuple[str, ...] = ()
+    place: str = ""

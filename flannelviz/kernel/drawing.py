@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from flannelviz.kernel.blueprint import Blueprint, Cable, Machine, Plug
 from flannelviz.kernel.frames import VXLAN_PORT
 from flannelviz.kernel.router import WIRE, cables, is_narrow, outside, router
+from flannelviz.model import VPC
 from flannelviz.network import Network
 from flannelviz.tables import CNI0, ETH0, Address, FdbEntry, Lan, Link, Port, Tables
 from flannelviz.views.text import ip_route, iptables_save
@@ -70,6 +71,7 @@ def _ecs(network: Network, place: str) -> Machine:
         routes=_routes(tables),
         rules=_rules(tables),
         settings=(*_asked_once(tables), *_settings(tables)),
+        settled=_without_carrier(network, tables),
         fdb=tuple(map(_fdb, tables.fdb)),
         last=(*_policy(tables), *_neighbors(tables), *_ports(tables), *_downs(tables)),
     )
@@ -88,6 +90,15 @@ def _pod(network: Network, place: str) -> Machine:
         rules=_rules(tables),
         settings=(*_asked_once(tables), *_settings(tables)),
         last=(*_policy(tables), *_neighbors(tables), *_downs(tables)),
+        settled=_without_carrier(network, tables),
+    )
+
+
+def _without_carrier(network: Network, tables: Tables) -> tuple[str, ...]:
+    """Return the devices that are up, and whose other end is not."""
+    wired = ((link, link.peer) for link in tables.links if link.up and link.peer and link.peer[0] != VPC)
+    return tuple(
+        link.name for link, (place, dev) in wired if (far := network.tables(place).link(dev)) is None or not far.up
     )
 
 

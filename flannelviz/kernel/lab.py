@@ -89,10 +89,16 @@ class Lab:
         _check(dst, proto, ttl, size)
         if proto != "icmp":
             dport = dport or DPORT
-        order = Order(place, str(dst), proto, sport, dport, ttl, size, dont_fragment, warm)
+        order = Order(place, str(dst), proto, sport, dport, ttl, size, dont_fragment, warm, self._behind())
         observed = self._ask(order)
         assert isinstance(observed, Observation)
         return story(self.network.place(source), order, observed, self.names)
+
+    def _behind(self) -> tuple[int, ...]:
+        """Return the ports to which some DNAT rule leads, so that somebody listens there."""
+        tables = (self.network.tables(place) for place in self.network.ecs_places())
+        rules = (rule for found in tables for chain in found.chains for rule in chain.rules)
+        return tuple(sorted({rule.to[1] for rule in rules if rule.to is not None and rule.to[1] is not None}))
 
     def _ask(self, order: object) -> Any:
         """Return the answer of the lab's process; whatever disturbs a talk with it, an interrupt too, ends the lab."""

@@ -104,7 +104,7 @@ def router(network: Network) -> Machine:
         rules=_rules(vpc, mine),
         settings=(("net/ipv4/ip_forward", "1"), *_arp_answers(mine)),
         fdb=tuple(f"fdb replace {port.eni.mac} dev {port.dev} master static" for port in mine) if switched else (),
-        last=tuple(f"link show dev {port.dev}" for port in mine) if switched else (),  # which enables it at once
+        settled=tuple(port.dev for port in mine) if switched else (),
         names=names,
     )
 

@@ -6,15 +6,17 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 
-from flannelviz.kernel.blueprint import Observation, Order, Sighting
+from flannelviz.kernel.blueprint import Delivery, Observation, Order, Sighting
 from flannelviz.kernel.echo import Echo
 from flannelviz.kernel.forget import Lesson, forget, learn
 from flannelviz.kernel.frames import Wanted, echo_request, tcp_syn, udp_payload
 from flannelviz.kernel.namespaces import inside
+from flannelviz.kernel.silence import counts, grown, last_seen, silent_end, state
 from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings
 
 SILENCE = 0.04  # seconds without a frame after which a packet counts as lost
 ASKING = 0.15  # the same while somebody waits for an ARP answer, which is given up after 0.06
+TRIES = 4  # times that a packet is sent once more, for a Service may send each another way
 LONGEST = 2.0  # seconds: a packet that loops makes itself heard all the time
 IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_DO = 10, 0, 2  # include/uapi/linux/in.h
 IP_AND_ICMP, IP_AND_UDP, IP_AND_TCP = 28, 28, 40  # bytes of headers
@@ -31,7 +33,23 @@ class Sender:
         self.count = 0
 
     def send(self, order: Order) -> Observation:
-        """Send one packet and return all that was seen of it."""
+        """Send one packet and return all that was seen of it; where it died in silence, what is known there."""
+        observed = self._once(order)
+        place = silent_end(order, observed)
+        return observed if place is None else observed._replace(known=self._known(order, observed, place), place=place)
+
+    def _known(self, order: Order, observed: Observation, place: str) -> tuple[str, ...]:
+        """Return what the kernel at `place` knows of the packet: what it counts when the same one dies there again."""
+        last, space = last_seen(order, observed), self.spaces[place]
+        asker = next((one.src for one in observed.delivered if one.kind == "request"), order.dst)
+        state_now = state(space, last.dst if last else asker, last.src if last else None)
+        for _ in range(TRIES):
+            before = counts(space)
+            if silent_end(order, self._once(order)) == place:
+                return (*grown(before, counts(space)), *state_now)
+        return state_now
+
+    def _once(self, order: Order) -> Observation:
         self._prepare(order)
         wanted = Wanted(PROTOCOLS[order.proto], self.count, order.dport)
         with inside(self.spaces[order.place]), _socket(order.proto) as sock:
@@ -45,15 +63,16 @@ class Sender:
                 forget(self.spaces[place], lesson)
             self.learned = {}
             self.watch.drain()
-        self.echo.listen(order.proto, order.dport)
+        for port in (order.dport, *order.behind):
+            self.echo.listen(order.proto, port)
         self.echo.error = 0
         self.count = self.count % 0xFFFF + 1
 
     def _observe(self, order: Order, wanted: Wanted, error: int) -> Observation:
         seen: list[Sighting] = []
-        delivered: list[tuple[str, str]] = []
+        delivered: list[Delivery] = []
         deadline = time.monotonic() + LONGEST
-        while (order.place, "reply") not in delivered and time.monotonic() < deadline:
+        while not _answered(order, delivered) and time.monotonic() < deadline:
             ready = self.watch.ready(0.0 if error else SILENCE)
             if not ready and _asking(seen):
                 ready = self.watch.ready(ASKING - SILENCE)
@@ -66,7 +85,7 @@ class Sender:
         learn(self.learned, seen, wanted.proto)
         return Observation(tuple(sorted(seen, key=_when)), tuple(delivered), error, self.echo.error)
 
-    def _read(self, descriptor: int, wanted: Wanted, seen: list[Sighting], delivered: list[tuple[str, str]]) -> None:
+    def _read(self, descriptor: int, wanted: Wanted, seen: list[Sighting], delivered: list[Delivery]) -> None:
         """Read what one descriptor has to tell, or answer it if it is a server."""
         if descriptor in self.echo.callers:
             self.echo.answer(descriptor)
@@ -75,7 +94,11 @@ class Sender:
         if name == "wire":
             seen.extend(sightings(post, wanted))
         else:
-            delivered.extend((post.place, kind) for kind in heard(post, name, wanted))
+            delivered.extend(heard(post, name, wanted))
+
+
+def _answered(order: Order, delivered: Sequence[Delivery]) -> bool:
+    return any(one.kind == "reply" and one.place == order.place for one in delivered)
 
 
 def _asking(seen: Sequence[Sighting]) -> bool:

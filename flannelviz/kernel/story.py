@@ -10,8 +10,9 @@ from ipaddress import IPv4Address
 from itertools import groupby
 from typing import NamedTuple
 
-from flannelviz.kernel.blueprint import Blueprint, Carried, Observation, Order, Sighting
+from flannelviz.kernel.blueprint import Blueprint, Carried, Delivery, Observation, Order, Sighting
 from flannelviz.kernel.router import is_wire
+from flannelviz.kernel.silence import cause, overheard
 from flannelviz.packet import Disposition, Hop, IcmpError, Packet, Step, Trace
 from flannelviz.tables import LO
 
@@ -62,17 +63,24 @@ class Teller:
     def direction(self, kind: str, start: str) -> tuple[Hop, ...]:
         """Return the hops of the request or of the reply."""
         visits = self._visits(kind)
-        arrived = next((place for place, what in self.observed.delivered if what == kind), None)
+        arrived = next((one for one in self.observed.delivered if one.kind == kind), None)
         if not visits:
             return (self._unseen(kind, start, arrived is not None),)
         hops = [self._hop(number, visits) for number in range(len(visits))]
-        last = Disposition.ACCEPTED if visits[-1][0].place == arrived else self._death(kind, visits)
-        hops[-1] = self._ended(hops[-1], last, kind)
+        if arrived is not None and visits[-1][0].place == arrived.place:
+            hops[-1] = _handed_over(hops[-1], arrived)
+        else:
+            hops[-1] = self._explained(self._ended(hops[-1], self._death(kind, visits), kind), visits[-1][-1])
         return tuple(hops)
+
+    def errors(self) -> tuple[tuple[Hop, ...], ...]:
+        """Return the journey of each ICMP error that was seen."""
+        kinds = dict.fromkeys(s.kind for s in self.observed.sightings if s.kind.startswith("icmp "))
+        return tuple(self.direction(kind, "") for kind in kinds if self._visits(kind))
 
     def _visits(self, kind: str) -> list[list[Sighting]]:
         """Return the sightings of one direction, place after place."""
-        seen = [s for s in self.observed.sightings if s.kind == kind and not is_wire(s.dev) and not _overheard(s)]
+        seen = [s for s in self.observed.sightings if s.kind == kind and not is_wire(s.dev) and not overheard(s)]
         return [list(visit) for _, visit in groupby(seen, key=lambda s: s.place)]
 
     def _packet(self, seen: Sighting) -> Packet:
@@ -102,9 +110,18 @@ class Teller:
         if kind == "reply":
             packet = Packet(IPv4Address(order.dst), packet.dst, order.proto)
         number = self.observed.error if kind == "request" else self.observed.reply_error
-        end = ENDS_BY_ERROR.get(number) or self._asked_in_vain(start) or Disposition.UNKNOWN
+        end = ENDS_BY_ERROR.get(number) or self._asked_in_vain(start)
         step = Step(start, "observed", ("seen on no device",), None, None, packet, packet)
-        return Hop(start, Disposition.ACCEPTED if arrived else end, (step,), None, None, packet, packet)
+        hop = Hop(start, end or Disposition.UNKNOWN, (step,), None, None, packet, packet)
+        return replace(hop, disposition=Disposition.ACCEPTED) if arrived else self._explained(hop, None)
+
+    def _explained(self, hop: Hop, last: Sighting | None) -> Hop:
+        """Return a hop at which a packet ended in silence, with the end and the reason that its kernel knows."""
+        found = cause(self.observed.known, last) if hop.disposition is Disposition.UNKNOWN else None
+        if found is None or self.observed.place != hop.place:
+            return hop
+        step = Step(hop.place, "known", ("{}", found[0]), None, None, hop.sent, hop.sent)
+        return replace(hop, disposition=found[1], steps=(*hop.steps, step))
 
     def _death(self, kind: str, visits: Sequence[list[Sighting]]) -> Disposition:
         last = visits[-1]
@@ -136,7 +153,7 @@ class Teller:
         return Disposition.NEIGHBOR_UNREACHABLE if asked - told else None
 
     def _ended(self, hop: Hop, end: Disposition, kind: str) -> Hop:
-        found = self._icmp_error(hop.place, kind) if end is not Disposition.ACCEPTED else None
+        found = self._icmp_error(hop.place, kind)
         icmp = None
         if found is not None and hop.in_dev is not None:
             what = found[0].kind.removesuffix(f" {kind}")
@@ -151,21 +168,26 @@ def _headers(seen: Sighting | Carried, proto: str, size: int, dont_fragment: boo
     return Packet(src, dst, proto, *ports, seen.ttl, size, dont_fragment, seen.src_mac, seen.dst_mac)
 
 
-def _overheard(seen: Sighting) -> bool:
-    """Return whether a pod only heard a frame that its bridge flooded."""
-    return seen.other_host and "/" in seen.place
+def _handed_over(hop: Hop, arrived: Delivery) -> Hop:
+    """Return the last hop of a packet that arrived, which programs see under its final addresses and ports."""
+    src, dst = IPv4Address(arrived.src), IPv4Address(arrived.dst)
+    got = replace(hop.sent, src=src, dst=dst, sport=arrived.sport, dport=arrived.dport, inner=None)
+    return replace(hop, disposition=Disposition.ACCEPTED, sent=got)
 
 
 def story(source: str, order: Order, observed: Observation, names: Names) -> Trace:
-    """Return the journey of a packet as it was seen. Shape: request hops, then, if it arrived, reply hops."""
+    """Return the journey of a packet as it was seen.
+
+    Shape: request hops, then, if it arrived, reply hops; and the journey of each ICMP error.
+    """
     teller = Teller(order, observed, names)
     request = teller.direction("request", order.place)
     last = request[-1]
     if last.disposition is not Disposition.ACCEPTED:
-        return Trace(source, order.dst, request, last.disposition)
+        return Trace(source, order.dst, request, last.disposition, errors=teller.errors())
     reply = teller.direction("reply", last.place)
     reply = (*reply[:-1], _asked_for(reply[-1], order))
-    return Trace(source, order.dst, request, last.disposition, reply, reply[-1].disposition)
+    return Trace(source, order.dst, request, last.disposition, reply, reply[-1].disposition, teller.errors())
 
 
 def _asked_for(last: Hop, order: Order) -> Hop:

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from flannelviz.kernel.blueprint import Sighting
+from flannelviz.kernel.blueprint import Delivery, Sighting
 from flannelviz.kernel.frames import ARP, ETHERNET, ICMP, IPV4, TCP, UDP, Wanted, dotted, mac, read_ip
 from flannelviz.kernel.namespaces import inside
 
@@ -126,14 +126,14 @@ def _stamp(extra: list[tuple[int, int, bytes]]) -> int:
     return 0
 
 
-def heard(post: Post, proto: str, wanted: Wanted) -> Iterator[str]:
-    """Return "request" or "reply" for each packet of ours that the IP stack of one place has delivered."""
+def heard(post: Post, proto: str, wanted: Wanted) -> Iterator[Delivery]:
+    """Return each packet of ours, and each ICMP error about one, that the IP stack of a place has delivered."""
     for data, extra, *_ in _all(post.ears[proto]):
         headers = read_ip(data, wanted)
-        if headers is None or headers.inner is not None or headers.kind not in ("request", "reply"):
+        if headers is None or headers.inner is not None:
             continue
         if proto == "udp" or not _broadcast(extra):
-            yield headers.kind
+            yield Delivery(post.place, headers.kind, headers.src, headers.dst, headers.sport, headers.dport)
 
 
 def _broadcast(extra: list[tuple[int, int, bytes]]) -> bool:

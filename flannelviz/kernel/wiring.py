@@ -28,6 +28,7 @@ NEUTRAL = (
     ("net/ipv4/conf/default/send_redirects", "0"),
     ("net/ipv4/conf/all/send_redirects", "0"),
     ("net/ipv4/icmp_ratelimit", "0"),  # each lost packet shall have its ICMP error
+    ("net/ipv4/icmp_ratemask", "0"),  # and leave the tokens of its sender to route.c, ip_error
     ("net/ipv4/icmp_msgs_per_sec", "10000"),
     ("net/ipv4/icmp_msgs_burst", "10000"),
     ("net/ipv6/conf/all/disable_ipv6", "1"),
@@ -49,6 +50,7 @@ def build(blueprint: Blueprint) -> dict[str, int]:
     _each(hosts, lambda machine: _set_up(machine, spaces))
     _each(guests, lambda machine: _finish(machine, spaces[machine.place]))
     _each(hosts, lambda machine: _finish(machine, spaces[machine.place]))
+    _each([machine for machine in blueprint.machines if machine.settled], lambda machine: _settle(machine, spaces))
     return spaces
 
 
@@ -169,6 +171,15 @@ def _finish(machine: Machine, space: int) -> None:
         write_settings(machine.settings)
         bridge_batch(machine.fdb)
         ip_batch(machine.last)
+
+
+def _settle(machine: Machine, spaces: Mapping[str, int]) -> None:
+    """Have the kernel notice at once which devices have a carrier, where it would take up to a second.
+
+    Source: net/core/rtnetlink.c, rtnl_getlink: who asks for a device gets it as it will be.
+    """
+    with inside(spaces[machine.place]):
+        ip_batch(f"link show dev {dev}" for dev in machine.settled)
 
 
 class Told(NamedTuple):

@@ -11,6 +11,7 @@ from flannelviz.dataplane.trace import trace
 from flannelviz.errors import LabError, PacketError, UnknownPlaceError
 from flannelviz.faults import FAULTS, Fault, break_network
 from flannelviz.kernel import Lab, agrees, cannot_hold
+from flannelviz.kernel.lab import DPORT
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
 from flannelviz.topologies import article_plan, article_timeline, plan
@@ -37,7 +38,8 @@ FEW: list[tuple[str, str, dict[str, Any]]] = [
 
 
 def differences(network: Network, lab: Lab, source: str, destination: str, **options: Any) -> tuple[str, ...]:
-    """What the model and the kernel say differently about one packet."""
+    """What the model and the kernel say differently about one packet, sent to a port where somebody listens."""
+    options = {"dport": DPORT, **options} if options.get("proto", "icmp") != "icmp" else options
     return agrees(trace(network, source, destination, **options), lab.trace(source, destination, **options))
 
 

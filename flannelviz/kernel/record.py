@@ -94,7 +94,14 @@ def _hop(hop: Hop, packets: dict[Packet, int]) -> list[object]:
     carried = (_number(one, packets) for one in (hop.received, hop.sent, icmp.about if icmp else None))
     error = [icmp.what, str(icmp.source)] if icmp else None
     onward = hop.in_dev, hop.out_dev, hop.next_place
-    return [hop.place, hop.disposition.name, *onward, error, *carried, hop.steps[0].saying]
+    return [
+        hop.place,
+        hop.disposition.name,
+        *onward,
+        error,
+        *carried,
+        *([step.kind, *step.saying] for step in hop.steps),
+    ]
 
 
 def _number(packet: Packet | None, packets: dict[Packet, int]) -> int | None:
@@ -155,12 +162,13 @@ def _hop_of(
     came: int,
     went: int,
     about: int | None,
-    seen: list[object],
+    *told: list[object],
 ) -> Hop:
     received, sent = packets[came], packets[went]
-    step = Step(place, "observed", tuple(seen), None, None, received, sent)
+    came_as = (received, *[sent] * (len(told) - 1))
+    steps = tuple(Step(place, str(kind), tuple(words), None, None, p, sent) for (kind, *words), p in zip(told, came_as))
     error = IcmpError(icmp[0], place, IPv4Address(icmp[1]), packets[about]) if icmp and about is not None else None
-    return Hop(place, Disposition[fate], (step,), in_dev, out_dev, received, sent, onward, icmp=error)
+    return Hop(place, Disposition[fate], steps, in_dev, out_dev, received, sent, onward, icmp=error)
 
 
 def _packet(values: dict[str, Any], packets: list[Packet]) -> Packet:

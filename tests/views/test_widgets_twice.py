@@ -1,6 +1,7 @@
 """One ping twice: the model's column and the kernel's, the hop at which they part, and the guess that comes first."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from flannelviz import lab
 from flannelviz.errors import FaultError
 from flannelviz.faults import FAULTS, break_network
 from flannelviz.kernel import Witness, recorded
+from flannelviz.packet import Disposition
 from flannelviz.topologies import article
 from flannelviz.views.widgets import Predict, Twice
 from flannelviz.views.widgets.pair import pair_table
@@ -76,7 +78,7 @@ def test_a_fault_breaks_both(twice):
     twice.fault.value = "ip-forward-off"
     twice.target.value = "node-b"
     assert "the request is lost at node-b" in twice.both.result.value
-    assert column(twice, "the kernel did")[-1].startswith("last seen here, eth0\n")
+    assert "TTL 63\nseen in by eth0" in column(twice, "the kernel did")[-1]
     assert column(twice, "the model says")[-1].startswith("forwarding disabled, eth0\n")
     assert "the model is told" not in twice.about.value
     twice.fault.value = ""
@@ -138,6 +140,28 @@ def test_an_error_while_stepping_is_shown(twice):
 def test_a_loop_is_listed_by_its_rounds():
     widget = lab.twice(article(), "a1", "b1", fault="cni0-down", target="node-b")
     assert "more hops, TTL" in widget.both.table.value and widget.both.table.value.count("<tr") < 20
+
+
+@pytest.mark.parametrize(
+    ("end", "known", "says"),
+    [
+        (Disposition.UNKNOWN, (), "last seen here, eth0\n{}\nseen in by eth0"),
+        (
+            Disposition.DENIED,
+            ("-A FORWARD -j DROP",),
+            "denied by a rule, eth0\n{}\nseen in by eth0\nand the kernel knows: {}",
+        ),
+    ],
+)
+def test_what_a_kernel_knows_of_the_end_is_told(twice, end, known, says):
+    whole = twice.both.pair.kernel
+    last = whole.request[-1]
+    steps = (*last.steps, *(replace(last.steps[0], kind="known", saying=("{}", word)) for word in known))
+    lost = replace(last, disposition=end, steps=steps)
+    kernel = replace(whole, request=(*whole.request[:-1], lost), disposition=end, reply=(), reply_disposition=None)
+    twice.both.show(article(), twice.both.pair._replace(kernel=kernel), "b1 pings a1")
+    headers = "172.16.0.130 → 172.16.8.2, TTL 62"
+    assert column(twice, "the kernel did")[4] == says.format(headers, *known)
 
 
 def test_names_from_outside_are_text(twice):

@@ -156,7 +156,9 @@ def _why(hop: Hop) -> str:
 
 
 def _seen(hop: Hop) -> str:
-    return hop.steps[0].says if hop.steps else ""
+    """Return the devices that saw the packet, and what the kernel knows of its end, where it knows something."""
+    known = (f"and the kernel knows: {step.says}" for step in hop.steps[1:])
+    return "\n".join([*(step.says for step in hop.steps[:1]), *known])
 
 
 def _icmp(hop: Hop) -> str:

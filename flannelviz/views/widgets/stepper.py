@@ -45,7 +45,7 @@ class EventStepper(Panel):
 
     def __init__(self, timeline: Moments, stage: Stage | None = None) -> None:
         self.timeline = timeline
-        first, last = _ends(timeline, stage)
+        first, last = ends_of(timeline, stage)
         self._layout = timeline.at(last)
         self.steps = Steps("event", self._on_move)
         self.slider = self.steps.slider
@@ -99,7 +99,7 @@ class EventStepper(Panel):
         return events_table(map(self.timeline.event, before), "Events up to here", number)
 
 
-def _ends(timeline: Moments, stage: Stage | None) -> tuple[int, int]:
+def ends_of(timeline: Moments, stage: Stage | None) -> tuple[int, int]:
     """Return the numbers of the first and the last event of a stage, or of all.
 
     Raises: ValueError if there is no such stage, or nothing happened in it.

@@ -1,0 +1,70 @@
+"""A stage as one HTML file that does everything from disk: the same module, the script as JSON, no network. READS only.
+
+The policy in its head lets the browser run this page's own module and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from html import escape
+from typing import Any
+
+from flannelviz.model import visible
+from flannelviz.views.stage.assets import MODULE, SHEETS
+
+# What stands for the kernel's model: values that stay in the page, and nobody who answers.
+SHIM = """
+for (const host of document.querySelectorAll('[data-stage]')) {
+  const values = { ...JSON.parse(document.getElementById(host.dataset.stage).textContent), alone: true };
+  const listeners = new Map();
+  module.render({ el: host, model: {
+    get: (name) => values[name],
+    set: (name, value) => {
+      values[name] = value;
+      for (const listener of listeners.get(`change:${name}`) ?? []) listener();
+    },
+    save_changes: () => {},
+    send: () => {},
+    on: (name, listener) => listeners.set(name, [...(listeners.get(name) ?? []), listener]),
+    off: (name, listener) => listeners.set(name, (listeners.get(name) ?? []).filter((one) => one !== listener)),
+  } });
+}
+"""
+
+
+def page(states: Mapping[str, Mapping[str, Any]], title: str, body: str = "") -> str:
+    """Return a page with one stage for each state; `body` is its HTML, in which `host(name)` says where they stand."""
+    code = MODULE.replace("export default", "const module =").replace("export ", "") + SHIM
+    digest = b64encode(sha256(code.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    data = "".join(
+        f'<script type="application/json" id="{escape(name)}">{as_json(state)}</script>' for name, state in states.items()
+    )
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(visible(title))}</title>\n'
+        f"<style>{SHEETS}{PAGE}</style></head>\n<body>{body or ''.join(map(host, states))}\n{data}\n"
+        f'<script type="module">{code}</script></body></html>\n'
+    )
+
+
+PAGE = "body{margin:12px;background:#fff;color:#1c2733;font-family:system-ui,sans-serif}" + (
+    "@media (prefers-color-scheme:dark){body{background:#111;color:#eef1f4;color-scheme:dark}}"
+)
+
+
+def host(name: str) -> str:
+    """Return the element that the stage of this name fills."""
+    return f'<main data-stage="{escape(name)}"></main>'
+
+
+def as_json(state: Mapping[str, Any]) -> str:
+    """Return a state as JSON that may stand inside a script element: nothing in it ends the element or a line."""
+    text = json.dumps(state, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -1,0 +1,108 @@
+"""What a stage shows, computed once: pictures, steps, tables to look into, questions. Plain values, ready for JSON.
+
+Everything in order is a list: saving a notebook sorts the keys of an object. Text from outside is escaped wherever a
+field holds markup (`marks`, `cards`, `asks`, `why`); every other field is plain text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+from flannelviz.views.stage.drawing import Drawn
+from flannelviz.views.stage.inside import Inside
+
+VERSION = 1  # of the form of a script: a stage refuses any other
+Kind = Literal["journey", "events", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture through all steps, with what can be looked into."""
+
+    label: str  # what tells it from the one beside it
+    says: str
+    drawn: Drawn
+    inside: Inside
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: what happens, in a word and in a sentence; one card, and the lines in use, for each picture."""
+
+    title: str
+    says: str
+    cards: tuple[str, ...]  # HTML
+    uses: tuple[tuple[int, ...], ...] = ()
+    lost: str = ""
+    parts: bool = False  # here two journeys part
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer to a question; `box` is the key of the element that stands for it, if any."""
+
+    label: str
+    why: str  # HTML
+    right: bool = False
+    box: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked before `step` is shown."""
+
+    step: int
+    asks: str  # HTML
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """All steps as a table; row n is step n + 1."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The ends of a journey, and which element stands for which place: (key, place)."""
+
+    source: str
+    destination: str
+    places: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """All of a stage. `start` is the step that it opens on; `noun` what a step is called: hop, event."""
+
+    kind: Kind
+    noun: str
+    says: str
+    pictures: tuple[Picture, ...]
+    steps: tuple[Step, ...]
+    twin: Twin
+    start: int = 0
+    questions: tuple[Question, ...] = ()
+    ends: Ends | None = None
+    version: int = VERSION
+
+    def plain(self) -> dict[str, Any]:
+        """Return the script as what JSON knows."""
+        made: dict[str, Any] = _plain(self)
+        return made
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as lists, objects, texts and numbers. Shape: versions stay lists, they are the many."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        names = getattr(value, "_fields", None)
+        if names is not None and names[0] != "step":
+            return {name: _plain(item) for name, item in zip(names, value)}
+        return [_plain(item) for item in value]
+    return value

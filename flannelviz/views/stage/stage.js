@@ -1,0 +1,673 @@
+// One picture to step through, click on and keep. Everything shown is in the script that Python made: this module
+// decides which version of each element stands at step k, and hands on what a reader does. No network, no framework.
+
+export const VERSION = 1;
+const SVG = 'http://www.w3.org/2000/svg';
+const PAUSE = 1600; // ms between two steps at speed 1
+const TRAVEL = 600; // ms that the dot takes for one step
+const PATIENCE = 5000; // ms that a kernel gets to answer
+const ALONE = 'This needs a running notebook: run this cell again, then choose.';
+const HIDDEN = { 'data-absent': '' };
+const ABSENT = [0, -1, -1]; // version of what is not there: no look, no mark
+
+// --- pure: what is shown at step k ---------------------------------------------------------------------------------
+
+/** Return the version that holds at step `k`, or null before the first. */
+export function versionAt(at, k) {
+  let found = null;
+  for (const version of at) {
+    if (version[0] > k) break;
+    found = version;
+  }
+  return found;
+}
+
+/** Return what has to change so that step `k` is shown: [element, version] where it is not what it is `now`. */
+export function changes(drawn, now, k) {
+  return drawn.elements.flatMap(({ at }, i) => {
+    const version = versionAt(at, k) ?? ABSENT;
+    return version[1] === now[i][1] && version[2] === now[i][2] ? [] : [[i, version]];
+  });
+}
+
+/** Return 'there' if a line of a table is there at step `k`, 'gone' at the step that removed it, else ''. */
+export function lineAt(line, k, changed) {
+  const [since, is] = versionAt(line.at, k) ?? [-1, false];
+  if (is) return 'there';
+  return since === k && changed ? 'gone' : '';
+}
+
+/** Return the steps that use line number `line` of picture `p`. */
+export function usersOf(script, p, line) {
+  return script.steps.flatMap(({ uses }, k) => (uses[p]?.includes(line) ? [k] : []));
+}
+
+/** Return the first question that stands between `from` and `to` and has no answer, or -1. */
+export function asked(script, answers, from, to) {
+  const done = new Set(answers.map(([question]) => question));
+  return script.questions.findIndex(({ step }, i) => from < step && step <= to && !done.has(i));
+}
+
+/** Return the step one gets to on the way to `wanted`: at most the one before an open question. */
+export function reach(script, answers, wanted) {
+  const last = script.steps.length - 1;
+  const to = Math.min(Math.max(Math.trunc(wanted) || 0, 0), last);
+  const barred = script.questions.filter((_, i) => !answers.some(([question]) => question === i));
+  return Math.min(to, ...barred.map(({ step }) => Math.max(step - 1, 0)));
+}
+
+/** Return where a key leads from step `k`, or null if it leads nowhere. */
+export function keyed(key, k, last) {
+  const to = { ArrowRight: k + 1, ArrowUp: k + 1, ArrowLeft: k - 1, ArrowDown: k - 1, Home: 0, End: last };
+  to.PageUp = k + 5;
+  to.PageDown = k - 5;
+  return key in to ? Math.min(Math.max(to[key], 0), last) : null;
+}
+
+/** Return the number of the point that lies nearest in the direction of an arrow key, or `from` if there is none. */
+export function toward(points, from, key) {
+  const [sx, sy] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[key];
+  let [best, least] = [from, Infinity];
+  points.forEach(([x, y], i) => {
+    const [dx, dy] = [x - points[from][0], y - points[from][1]];
+    const ahead = dx * sx + dy * sy;
+    const aside = Math.abs(dx * sy) + Math.abs(dy * sx);
+    if (i !== from && ahead > 1 && ahead + 2 * aside < least) [best, least] = [i, ahead + 2 * aside];
+  });
+  return best;
+}
+
+/** Return the point that lies `part` (0 to 1) of the way along polylines that follow one another. */
+export function along(lines, part) {
+  const stretches = lines.flatMap((line) => line.slice(1).map((end, i) => [line[i], end]));
+  const lengths = stretches.map(([[ax, ay], [bx, by]]) => Math.hypot(bx - ax, by - ay));
+  let rest = part * lengths.reduce((sum, length) => sum + length, 0);
+  for (const [i, [[ax, ay], [bx, by]]] of stretches.entries()) {
+    if (rest <= lengths[i] || i === stretches.length - 1) {
+      const share = lengths[i] ? Math.min(rest / lengths[i], 1) : 0;
+      return [ax + share * (bx - ax), ay + share * (by - ay)];
+    }
+    rest -= lengths[i];
+  }
+  return null;
+}
+
+/** Return why a script cannot be shown, in a sentence, or an empty text. */
+export function refusal(script) {
+  if (!script || typeof script !== 'object' || !('version' in script)) {
+    return 'This stage has no content: it was not saved completely. Run this cell again.';
+  }
+  if (script.version !== VERSION) {
+    const [saved, own] = [String(script.version).slice(0, 20), VERSION];
+    return `This stage was saved in form ${saved}, and form ${own} is shown here. Run this cell again.`;
+  }
+  const lists = [script.steps, script.pictures, script.questions, script.twin?.rows, script.twin?.head];
+  const whole = lists.every(Array.isArray) && script.steps.length && script.steps.every(({ uses }) => Array.isArray(uses));
+  return whole ? '' : 'This stage was saved incompletely, and cannot be shown. Run this cell again.';
+}
+
+// --- small helpers -------------------------------------------------------------------------------------------------
+
+/** Return a new element; `text` is text, whatever is in it. */
+function make(name, attributes = {}, text = '') {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text) made.textContent = text;
+  return made;
+}
+
+/** Return a control that keeps its keys from the notebook. */
+function control(name, attributes, text) {
+  return make(name, { 'data-lm-suppress-shortcuts': 'true', ...attributes }, text);
+}
+
+function button(text, label, act) {
+  const made = control('button', { type: 'button', 'aria-label': label, title: label }, text);
+  made.onclick = act;
+  return made;
+}
+
+function off(made, is) {
+  made.setAttribute('aria-disabled', String(is));
+}
+
+const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
+
+// --- one picture ---------------------------------------------------------------------------------------------------
+
+/** Return a picture that can be moved to any step; `act(key, event)` is called for the element a reader chose. */
+function canvas({ drawn, says, label }, opens, act, hover) {
+  const frame = make('div', { class: 'fv-picture' });
+  const svg = document.createElementNS(SVG, 'svg');
+  const { width, height } = drawn;
+  const name = `${label ? `${label}: ` : ''}${says}`;
+  for (const [key, value] of Object.entries({
+    class: 'fv', viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': name, width: '100%',
+    style: `max-width:${width * 1.4}px;min-width:${width * 0.75}px`,
+  })) svg.setAttribute(key, value);
+  svg.innerHTML = drawn.ground;
+  const groups = new Map();
+  const nodes = drawn.elements.map(({ group }, i) => {
+    if (!groups.has(group)) {
+      groups.set(group, document.createElementNS(SVG, 'g'));
+      groups.get(group).setAttribute('class', `fv-${group}`);
+    }
+    const node = document.createElementNS(SVG, 'g');
+    node.dataset.i = i;
+    node.dataset.absent = '';
+    return groups.get(group).appendChild(node);
+  });
+  // The order of drawing is that of `svg`, whichever group had an element first.
+  for (const group of ['lanes', 'boxes', 'wires', 'rows', 'moves', 'badges', 'signs']) {
+    if (groups.has(group)) svg.append(groups.get(group));
+  }
+  const index = new Map(drawn.elements.map(({ key }, i) => [key, i]));
+  const now = nodes.map(() => ABSENT);
+  const dot = document.createElementNS(SVG, 'circle');
+  dot.setAttribute('class', 'fv-dot');
+  dot.setAttribute('r', '7');
+  let frames = 0;
+
+  function apply(i, version) {
+    const [node, before] = [nodes[i], now[i]];
+    const [, look, mark] = now[i] = version;
+    if (look !== before[1]) {
+      const [old, wanted] = [drawn.looks[before[1]] ?? HIDDEN, drawn.looks[look] ?? HIDDEN];
+      for (const key of Object.keys(old)) if (!(key in wanted)) node.removeAttribute(key);
+      for (const [key, value] of Object.entries(wanted)) if (old[key] !== value) node.setAttribute(key, value);
+    }
+    if (mark !== before[2]) node.innerHTML = drawn.marks[mark] ?? '';
+  }
+
+  function places() {
+    return nodes.filter((node) => node.hasAttribute('role') && !node.hasAttribute('data-absent'));
+  }
+
+  /** Make what can be opened or chosen reachable: one stop for Tab, arrow keys between places. */
+  function reachable(hint) {
+    nodes.forEach((node, i) => {
+      const { key, group } = drawn.elements[i];
+      const able = group === 'boxes' && now[i][1] >= 0 && opens(key, node.dataset.kind);
+      if (!able) {
+        for (const name of ['role', 'tabindex', 'aria-label']) node.removeAttribute(name);
+        return;
+      }
+      node.setAttribute('role', 'button');
+      node.dataset.lmSuppressShortcuts = 'true';
+      if (!node.hasAttribute('tabindex')) node.setAttribute('tabindex', '-1');
+      node.setAttribute('aria-label', `${node.querySelector('title')?.textContent ?? key}: ${able}${hint ?? ''}`);
+    });
+    const found = places();
+    if (found.length && !found.some((node) => node.tabIndex === 0)) found[0].setAttribute('tabindex', '0');
+  }
+
+  function focus(node) {
+    for (const other of places()) other.setAttribute('tabindex', '-1');
+    node.setAttribute('tabindex', '0');
+    node.focus();
+  }
+
+  function rove(event) {
+    const found = places();
+    const from = found.indexOf(event.target);
+    if (from < 0 || !event.key.startsWith('Arrow')) return false;
+    const points = found.map((node) => {
+      const { x, y, width, height } = node.getBBox();
+      return [x + width / 2, y + Math.min(height / 2, 20)];
+    });
+    focus(found[toward(points, from, event.key)]);
+    return true;
+  }
+
+  const element = (event) => event.target.closest?.('svg.fv > g > g[data-i]');
+  svg.addEventListener('click', (event) => {
+    const node = element(event);
+    if (node) act(drawn.elements[node.dataset.i].key, node);
+  });
+  svg.addEventListener('keydown', (event) => {
+    const chosen = event.key === 'Enter' || event.key === ' ';
+    if (chosen && event.target.hasAttribute('role')) act(drawn.elements[event.target.dataset.i].key, event.target);
+    if ((chosen && event.target !== svg) || rove(event)) {
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  });
+  for (const kind of ['pointerover', 'focusin']) svg.addEventListener(kind, (event) => hover(element(event) ?? null));
+  for (const kind of ['pointerleave', 'focusout']) svg.addEventListener(kind, () => hover(null));
+
+  /** Show step `k`; where the picture is wider than its frame, bring what is lit into it. */
+  function show(k) {
+    for (const [i, version] of changes(drawn, now, k)) apply(i, version);
+    const lit = frame.scrollWidth > frame.clientWidth && svg.querySelector('[data-lit=now]>rect,[data-lit=wrote]>rect');
+    if (lit) {
+      const { x, width: wide } = lit.getBBox();
+      const scale = svg.clientWidth / width;
+      frame.scrollLeft = (x + wide / 2) * scale - frame.clientWidth / 2;
+    }
+  }
+
+  /** Let the dot run along the moves of hop `k`. */
+  function travel(k, time) {
+    cancelAnimationFrame(frames);
+    const moves = nodes.filter((node, i) => drawn.elements[i].group === 'moves' && node.dataset.hop === String(k));
+    const lines = moves.map((node) => [...node.querySelector('polyline').points].map(({ x, y }) => [x, y]));
+    if (!lines.length || still()) return dot.remove();
+    dot.dataset.direction = moves[0].dataset.direction;
+    svg.append(dot);
+    const start = performance.now();
+    const move = (at) => {
+      const part = Math.min(Math.max((at - start) / time, 0), 1);
+      const [x, y] = along(lines, part);
+      dot.setAttribute('cx', x);
+      dot.setAttribute('cy', y);
+      if (part < 1) frames = requestAnimationFrame(move);
+      else dot.remove();
+    };
+    frames = requestAnimationFrame(move);
+  }
+
+  /** Mark the elements of some steps, or those named. */
+  function hint(steps, keys = []) {
+    nodes.forEach((node, i) => {
+      const hops = (node.dataset.hop ?? '').split(' ');
+      node.toggleAttribute('data-hint', keys.includes(drawn.elements[i].key) || steps.some((k) => hops.includes(String(k))));
+    });
+  }
+
+  frame.append(svg);
+  return { frame, svg, show, travel, reachable, hint, focus, node: (key) => nodes[index.get(key)], stop: () => cancelAnimationFrame(frames) };
+}
+
+// --- what can be looked into ---------------------------------------------------------------------------------------
+
+/** Return the panel that shows the tables of a place; `hint(lines)` is called while a line has focus or pointer. */
+function panel(script, hint, closed) {
+  const box = make('section', { class: 'fv-inside', hidden: '' });
+  let rows = [];
+
+  function open(p, room) {
+    const { inside } = script.pictures[p];
+    const label = script.pictures[p].label;
+    const title = make('h3', { tabindex: '-1' }, `${room.name}${label ? ` (${label})` : ''}`);
+    const shut = button('\u00d7 close', `close the tables of ${room.name}`, close);
+    const head = make('div', { class: 'fv-inside-head' });
+    head.append(title, shut);
+    rows = [];
+    const tables = room.tables.map((t) => table(p, inside, inside.tables[t]));
+    box.replaceChildren(head, ...tables);
+    box.setAttribute('aria-label', `tables of ${room.name}`);
+    box.hidden = false;
+    title.focus({ preventScroll: true });
+    box.scrollIntoView({ block: 'nearest' });
+  }
+
+  function table(p, inside, { command, lines }) {
+    const frame = make('div', { class: 'fv-table' });
+    const made = make('table');
+    made.append(make('caption', {}, command));
+    const head = made.createTHead().insertRow();
+    for (const word of ['line', script.kind === 'events' ? 'changed by event' : 'used at hop', 'written by']) {
+      head.append(make('th', { scope: 'col' }, word));
+    }
+    const body = made.createTBody();
+    for (const number of lines) {
+      const line = inside.lines[number];
+      const users = usersOf(script, p, number);
+      const row = body.insertRow();
+      row.append(make('td', {}), make('td', { class: 'fv-short' }, users.map((k) => script.twin.rows[k - 1]?.[0]).join(', ')));
+      row.append(make('td', { class: 'fv-note' }, line.author));
+      row.cells[0].append(make('code', { dir: 'auto' }, line.text));
+      if (users.length) {
+        row.tabIndex = 0;
+        row.dataset.lmSuppressShortcuts = 'true';
+        const light = () => hint(p, users, line.element);
+        const dark = () => hint(p, [], '');
+        Object.assign(row, { onpointerenter: light, onfocus: light, onpointerleave: dark, onblur: dark });
+      }
+      rows.push({ row, line, users, p, frame });
+    }
+    frame.append(made);
+    return frame;
+  }
+
+  function show(k) {
+    for (const { row, line, users } of rows) {
+      const state = lineAt(line, k, users.includes(k));
+      row.hidden = !state;
+      row.toggleAttribute('data-gone', state === 'gone');
+      if (users.includes(k)) row.setAttribute('aria-current', 'step');
+      else row.removeAttribute('aria-current');
+    }
+    for (const { frame } of rows) frame.hidden = !frame.querySelector('tbody tr:not([hidden])');
+  }
+
+  /** Mark the lines of some steps of picture `p`, and those that an element stands for. */
+  function mark(p, steps, key) {
+    for (const { row, line, users, p: own } of rows) {
+      const is = own === p && ((key && line.element === key) || users.some((k) => steps.includes(k)));
+      row.toggleAttribute('data-hint', Boolean(is));
+    }
+  }
+
+  function close() {
+    box.hidden = true;
+    rows = [];
+    closed();
+  }
+
+  box.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') close();
+  });
+  return { box, open, show, mark };
+}
+
+/** Return all steps as a table, folded; `show(k)` marks the present one. */
+function twin({ caption, head, rows }) {
+  const details = make('details', { class: 'fv-twin' });
+  const frame = make('div', { class: 'fv-table', tabindex: '0', role: 'region', 'aria-label': caption });
+  const table = make('table');
+  const top = table.createTHead().insertRow();
+  for (const word of head) top.append(make('th', { scope: 'col' }, word));
+  const body = table.createTBody();
+  for (const cells of rows) {
+    const row = body.insertRow();
+    for (const cell of cells) row.append(make('td', { dir: 'auto', class: cell.length > 16 ? '' : 'fv-short' }, cell));
+  }
+  frame.append(table);
+  details.append(control('summary', {}, `${caption}, as a table`), frame);
+  let current = null;
+  const show = (k) => {
+    current?.removeAttribute('aria-current');
+    current = body.rows[k - 1] ?? null;
+    current?.setAttribute('aria-current', 'true');
+  };
+  return { details, show };
+}
+
+// --- the stage -----------------------------------------------------------------------------------------------------
+
+/** Fill `root` with the stage of the model's script; return what ends it. */
+function stage(model, root) {
+  const script = model.get('script');
+  const why = refusal(script);
+  if (why) return refuse(root, why);
+  const last = script.steps.length - 1;
+  let step = -1;
+  let timer = 0;
+  let saving = 0;
+  let speed = 1;
+  let picking = null; // null; or the ends chosen so far
+
+  const answers = () => model.get('answers') ?? [];
+  const status = make('p', { class: 'fv-line', role: 'status', 'aria-live': 'polite' });
+  const heading = make('p', { class: 'fv-says' }, script.says);
+  const inside = panel(script, (p, steps, key) => pictures[p].hint(steps, key ? [key] : []), () => {
+    const back = opener?.isConnected ? opener : slider;
+    back.focus();
+  });
+  let opener = null;
+  const table = twin(script.twin);
+  const cards = make('div', { class: 'fv-cards' });
+  const quiz = make('div', { class: 'fv-quiz', hidden: '' });
+  const verdict = make('div', { class: 'fv-answer', role: 'status', tabindex: '-1', hidden: '' });
+
+  // The ends of a journey.
+  const pick = script.ends && button('Choose both ends', 'choose where the packet starts and where it goes, in the picture', choose);
+  const wish = make('p', { class: 'fv-message', role: 'status', hidden: '' });
+
+  function say(text, kind = 'note') {
+    wish.hidden = !text;
+    wish.dataset.kind = kind;
+    wish.textContent = text;
+  }
+
+  function choose() {
+    picking = picking ? null : [];
+    say(picking ? 'From where? Click a place, or go there with the arrow keys and press Enter. Escape leaves all as it is.' : '');
+    ready();
+    if (picking) pictures[0].svg.querySelector('[tabindex="0"]')?.focus();
+  }
+
+  function picked(place) {
+    picking.push(place);
+    if (picking.length === 1) return say(`From ${place}. And to where?`);
+    const [source, destination] = picking;
+    picking = null;
+    ready();
+    send('ends', { source, destination });
+    return null;
+  }
+
+  /** Ask Python for another script; without a kernel nobody answers, and that is said. */
+  function send(name, value) {
+    say('working it out …');
+    const number = (model.get(name)?.number ?? 0) + 1;
+    const nobody = () => say(ALONE, 'alone');
+    clearTimeout(saving);
+    saving = setTimeout(nobody, model.get('alone') ? 0 : PATIENCE);
+    try {
+      model.set(name, { ...value, number });
+      model.save_changes();
+    } catch {
+      nobody();
+    }
+  }
+
+  // The pictures.
+  const rooms = script.pictures.map(({ inside: { rooms: all } }) => new Map(all.map((room) => [room.element, room])));
+  const places = script.pictures.map(({ inside: { rooms: all } }) => new Map([...all].reverse().map((room) => [room.place, room])));
+  const ends = new Map(script.ends?.places ?? []);
+
+  function purpose(p, key) {
+    if (picking) return ends.has(key) ? 'choose this end' : '';
+    if (choiceAt(key) >= 0) return 'choose this answer';
+    return rooms[p].has(key) ? 'look into its tables' : '';
+  }
+
+  function acted(p, key, node) {
+    if (picking) return ends.has(key) && picked(ends.get(key));
+    const choice = choiceAt(key);
+    if (choice >= 0) return answer(choice);
+    const room = rooms[p].get(key) ?? places[p].get(node.dataset.place);
+    if (!room) return null;
+    opener = pictures[p].node(room.element);
+    inside.open(p, room);
+    return inside.show(step);
+  }
+
+  function hovered(p, node) {
+    const hops = (node?.dataset.hop ?? '').split(' ').filter(Boolean).map(Number);
+    inside.mark(p, hops, node && script.pictures[p].drawn.elements[node.dataset.i].key);
+  }
+
+  const pictures = script.pictures.map((picture, p) => canvas(
+    picture, (key) => purpose(p, key), (key, node) => acted(p, key, node), (node) => hovered(p, node),
+  ));
+  const row = make('div', { class: 'fv-pictures' });
+  script.pictures.forEach(({ label, says }, p) => {
+    const figure = make('figure');
+    if (label) figure.append(make('figcaption', {}, `${label}: ${says}`));
+    figure.append(pictures[p].frame);
+    row.append(figure);
+  });
+
+  // The controls.
+  const first = button('|\u25c0', `first ${script.noun}`, () => go(0));
+  const back = button('\u25c0 back', `previous ${script.noun}`, () => go(step - 1));
+  const play = button('\u25b6 play', 'play', () => (timer ? pause() : run()));
+  const next = button('next \u25b6', `next ${script.noun}`, () => go(step + 1));
+  const end = button('\u25b6|', `last ${script.noun}`, () => go(last));
+  next.classList.add('fv-main');
+  const slider = control('input', { type: 'range', min: 0, max: last, step: 1, 'aria-label': script.noun });
+  slider.oninput = () => go(Number(slider.value));
+  const counter = make('output', { class: 'fv-counter' });
+  const pace = control('select', { 'aria-label': 'speed' });
+  for (const factor of [0.5, 1, 2, 4]) pace.append(new Option(`${factor}\u00d7`, factor, factor === 1, factor === 1));
+  pace.onchange = () => { speed = Number(pace.value); };
+  const bar = make('div', { class: 'fv-bar', role: 'group', 'aria-label': 'steps' });
+  bar.append(first, back, play, next, end, slider, counter, pace, ...(pick ? [pick] : []));
+
+  function run() {
+    if (step >= last) go(0);
+    play.textContent = '\u2016 pause';
+    play.setAttribute('aria-label', 'pause');
+    const tick = () => {
+      const before = step;
+      go(step + 1);
+      if (step === before || step >= last) pause();
+      else timer = setTimeout(tick, PAUSE / speed);
+    };
+    timer = setTimeout(tick, PAUSE / speed / 4);
+  }
+
+  function pause() {
+    clearTimeout(timer);
+    timer = 0;
+    play.textContent = '\u25b6 play';
+    play.setAttribute('aria-label', 'play');
+  }
+
+  // The questions.
+  let open = -1;
+
+  function choiceAt(key) {
+    return open < 0 ? -1 : script.questions[open].choices.findIndex(({ box }) => box === key);
+  }
+
+  function ask(question) {
+    open = question;
+    quiz.hidden = open < 0;
+    if (open >= 0) {
+      const { asks, choices } = script.questions[open];
+      const legend = make('div', { class: 'fv-question' });
+      legend.innerHTML = asks;
+      const list = make('div', { class: 'fv-choices', role: 'group', 'aria-label': legend.textContent });
+      list.append(...choices.map(({ label }, c) => button(label, label, () => answer(c))));
+      quiz.replaceChildren(legend, list);
+    }
+    ready();
+  }
+
+  function answer(c) {
+    const [question, to] = [open, script.questions[open].step];
+    const { right, why, label } = script.questions[question].choices[c];
+    const good = script.questions[question].choices.find((choice) => choice.right);
+    model.set('answers', [...answers(), [question, c]]);
+    model.save_changes();
+    ask(-1);
+    go(to);
+    verdict.dataset.correct = right ? 'yes' : 'no';
+    const word = make('p', { class: 'fv-verdict' }, right ? `\u2713 Right: ${label}` : `\u00d7 Not right: ${label}`);
+    const because = make('div');
+    because.innerHTML = why;
+    verdict.replaceChildren(word, because);
+    if (!right && good) {
+      const told = make('div');
+      told.innerHTML = good.why;
+      verdict.append(make('p', { class: 'fv-verdict-right' }, `It is: ${good.label}`), told);
+    }
+    verdict.hidden = false;
+    verdict.focus();
+  }
+
+  function ready() {
+    for (const picture of pictures) picture.reachable();
+    root.toggleAttribute('data-picking', Boolean(picking));
+    if (pick) pick.setAttribute('aria-pressed', String(Boolean(picking)));
+  }
+
+  /** Show step `wanted`, or the last one before a question that is open. */
+  function go(wanted, saved = true) {
+    const to = reach(script, answers(), wanted);
+    const question = asked(script, answers(), to, Math.max(wanted, to));
+    if (to !== step) {
+      const on = to === step + 1;
+      step = to;
+      draw(on);
+      if (saved) save();
+    }
+    if (question !== open) ask(question);
+  }
+
+  function draw(on) {
+    const { title, says, cards: told, lost, parts } = script.steps[step];
+    for (const picture of pictures) {
+      picture.show(step);
+      picture.travel(on ? step : -1, TRAVEL / speed);
+    }
+    verdict.hidden = true;
+    slider.value = step;
+    const place = step ? `${script.noun} ${step} of ${last}` : 'start';
+    slider.setAttribute('aria-valuetext', `${place}: ${title}`);
+    counter.textContent = place;
+    status.textContent = says;
+    status.toggleAttribute('data-lost', Boolean(lost));
+    status.toggleAttribute('data-parts', parts);
+    cards.innerHTML = told.map((card) => `<div>${card}</div>`).join('');
+    for (const [made, is] of [[first, step === 0], [back, step === 0], [next, step === last], [end, step === last]]) off(made, is);
+    table.show(step);
+    inside.show(step);
+    ready();
+  }
+
+  function save() {
+    clearTimeout(saving);
+    saving = setTimeout(() => {
+      model.set('step', step);
+      model.save_changes();
+    }, 200);
+  }
+
+  function pressed(event) {
+    if (event.key === 'Escape' && picking) return choose();
+    if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey) return null;
+    if (event.target.closest('select, summary, button, .fv-inside, .fv-twin') && !event.key.startsWith('Arrow')) return null;
+    if (event.target.closest('select, .fv-inside, .fv-twin')) return null;
+    const to = keyed(event.key, step, last);
+    if (to !== null) go(to);
+    else if (event.key === ' ') play.click();
+    else return null;
+    event.preventDefault();
+    return event.stopPropagation();
+  }
+
+  const follow = () => go(model.get('step'), false);
+  root.addEventListener('keydown', pressed);
+  model.on('change:step', follow);
+  root.replaceChildren(heading, bar, wish, status, quiz, verdict, row, cards, inside.box, table.details);
+  go(model.get('step') ?? script.start, false);
+  return () => {
+    pause();
+    clearTimeout(saving);
+    for (const picture of pictures) picture.stop();
+    root.removeEventListener('keydown', pressed);
+    model.off('change:step', follow);
+  };
+}
+
+function refuse(root, why) {
+  root.replaceChildren(make('p', { class: 'fv-message', role: 'alert' }, why));
+  return () => {};
+}
+
+function render({ model, el }) {
+  const root = make('div', { class: 'fv-widget fv-stage' });
+  let stop = () => {};
+  const draw = () => {
+    stop();
+    try {
+      stop = stage(model, root);
+    } catch (error) {
+      stop = refuse(root, `This stage cannot be shown (${error.message}). Run this cell again.`);
+    }
+  };
+  el.append(root);
+  model.on('change:script', draw);
+  draw();
+  return () => {
+    stop();
+    model.off('change:script', draw);
+  };
+}
+
+export default { render };

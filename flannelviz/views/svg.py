@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from math import atan2, degrees, hypot
 from xml.sax.saxutils import escape, quoteattr
@@ -19,7 +20,7 @@ from flannelviz.views.style import STYLE
 from flannelviz.views.theme import NORMAL, SMALL, mono_width, shorten
 
 BADGE_R = 9.5
-MONO_LABELS = ("veth",)
+DRAWN_ONCE = 4096  # pieces of markup that are kept: the drawings of one journey differ in their light alone
 
 
 def svg(scene: Scene, *, hop: int | None = None, title: str | None = None, prefix: str = "fv-") -> str:
@@ -129,7 +130,12 @@ def _n(number: float) -> str:
 
 
 def _attributes(values: Mapping[str, str]) -> str:
-    return "".join(f" {name}={quoteattr(visible(value))}" for name, value in values.items() if value)
+    return "".join(_attribute(name, value) for name, value in values.items() if value)
+
+
+@lru_cache(maxsize=DRAWN_ONCE)
+def _attribute(name: str, value: str) -> str:
+    return f" {name}={quoteattr(visible(value))}"
 
 
 def _text(
@@ -150,13 +156,15 @@ def _text(
 
 def _box(box: Box, lights: _Lights, prefix: str) -> str:
     values = {"data-place": box.place, "data-kind": box.kind, "data-state": box.state, **lights.of(box.id)}
+    return f'<g id="{prefix}{box.id}" class="fv-box fv-{box.kind}"{_attributes(values)}>{_box_inside(box)}</g>'
+
+
+@lru_cache(maxsize=DRAWN_ONCE)
+def _box_inside(box: Box) -> str:
     radius = {"vpc": 14, "node": 10, "ecs": 10, "lan": 8, "veth": 5, "vswitch": 6}.get(box.kind, 7)
     shape = f'<rect x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.w)}" height="{_n(box.h)}" rx="{radius}"/>'
     title = " ".join(word for word in (box.title or box.label, box.sublabel) if word)
-    return (
-        f'<g id="{prefix}{box.id}" class="fv-box fv-{box.kind}"{_attributes(values)}>'
-        f"<title>{escape(visible(title))}</title>{shape}{''.join(_words(box))}</g>"
-    )
+    return f"<title>{escape(visible(title))}</title>{shape}{''.join(_words(box))}"
 
 
 def _words(box: Box) -> Iterator[str]:
@@ -198,7 +206,8 @@ def _wire(wire: Wire, lights: _Lights, prefix: str) -> str:
     return f'<g id="{prefix}{wire.id}" class="fv-wire"{_attributes(values)}>{_line(wire.points)}{cut}</g>'
 
 
-def _line(points: Iterable[Point]) -> str:
+@lru_cache(maxsize=DRAWN_ONCE)
+def _line(points: tuple[Point, ...]) -> str:
     return f'<polyline points="{" ".join(f"{_n(x)},{_n(y)}" for x, y in points)}"/>'
 
 
@@ -209,11 +218,16 @@ def _cut(points: tuple[Point, ...]) -> str:
 
 def _row(row: RowLabel, lights: _Lights, prefix: str) -> str:
     values = {"data-place": row.place, "data-kind": row.kind, **lights.of(row.id)}
+    return f'<g id="{prefix}{row.id}" class="fv-row"{_attributes(values)}>{_row_inside(row)}</g>'
+
+
+@lru_cache(maxsize=DRAWN_ONCE)
+def _row_inside(row: RowLabel) -> str:
     target = _text(row.x + 140, row.y + 12, row.target, "small", mono=True)
     return (
-        f'<g id="{prefix}{row.id}" class="fv-row"{_attributes(values)}><title>{escape(visible(row.title))}</title>'
+        f"<title>{escape(visible(row.title))}</title>"
         f'<rect x="{_n(row.x)}" y="{_n(row.y)}" width="{_n(row.w)}" height="16" rx="4"/>'
-        f"{_text(row.x + 6, row.y + 12, row.text, 'small', mono=True)}{target}</g>"
+        f"{_text(row.x + 6, row.y + 12, row.text, 'small', mono=True)}{target}"
     )
 
 
@@ -235,9 +249,13 @@ def _mark(kind: str, stop: Stop, lights: _Lights, inner: str) -> str:
 
 
 def _move(move: Move, stop: Stop, lights: _Lights) -> str:
-    (x, y), angle = _halfway(move.points)
-    arrow = f'<path d="M-5 -4.5L5 0L-5 4.5z" transform="translate({_n(x)} {_n(y)}) rotate({_n(angle)})"/>'
-    return _mark("move", stop, lights, _line(move.points) + arrow)
+    return _mark("move", stop, lights, _line(move.points) + _arrow(move.points))
+
+
+@lru_cache(maxsize=DRAWN_ONCE)
+def _arrow(points: tuple[Point, ...]) -> str:
+    (x, y), angle = _halfway(points)
+    return f'<path d="M-5 -4.5L5 0L-5 4.5z" transform="translate({_n(x)} {_n(y)}) rotate({_n(angle)})"/>'
 
 
 def _halfway(points: tuple[Point, ...]) -> tuple[Point, float]:

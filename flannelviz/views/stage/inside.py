@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from flannelviz.model import INTERNET, VPC, visible
@@ -204,20 +205,25 @@ def _lines(place: str, tables: Tables | VpcTables | None, wanted: Collection[Any
     state: State = {}
     for name in sorted(tables.unknown & UNTOLD.keys()):
         _put(state, _Cell(place, UNTOLD[name], "? unknown: the input does not hold it", "", ""))
-    counts: dict[str, int] = {}
-    more: dict[str, int] = {}
-    for row in tables.rows():
-        if isinstance(row, File):
-            continue
-        command = _command(row)
-        counts[command] = counts.get(command, 0) + 1
-        if counts[command] > MOST_LINES and row not in wanted:
-            more[command] = more.get(command, 0) + 1
-            continue
-        state.update(_of_row(place, row))
-    for command, count in more.items():
-        _put(state, _Cell(place, command, f"+ {count:,} more", "", ""))
+    for rows in _sequences(tables):
+        kept = list(islice(rows, MOST_LINES))
+        if len(rows) > len(kept):
+            kept += [row for row in wanted if type(row) is type(kept[0]) and row not in kept]
+        for row in kept:
+            state.update(_of_row(place, row))
+        if len(rows) > len(kept):
+            _put(state, _Cell(place, _command(kept[0]), f"+ {len(rows) - len(kept):,} more", "", ""))
     return state
+
+
+def _sequences(tables: Tables | VpcTables) -> Iterator[Collection[AnyRow]]:
+    """Return the rows of a place, sequence by sequence."""
+    if isinstance(tables, Tables):
+        yield from (tables.routes, tables.policy, tables.neighbors, tables.fdb, tables.chains)
+        yield from (tables.addresses, tables.links, tables.sysctls)
+        return
+    yield from (tables.routes, tables.enis.values())
+    yield from (tuple(rule for group in tables.security_groups for rule in group.inbound), tables.snat)
 
 
 def _put(state: State, cell: _Cell) -> None:

@@ -87,7 +87,8 @@ class Script:
     twin: Twin
     start: int = 0
     questions: tuple[Question, ...] = ()
-    ends: Ends | None = None
+    ends: Ends | None = None  # None: nobody answers a wish
+    focus: str = ""  # the element to show first
     version: int = VERSION
 
     def plain(self) -> dict[str, Any]:

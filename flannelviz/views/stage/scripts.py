@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
 
-from flannelviz.model import INTERNET, visible
+from flannelviz.errors import AddressPlanError
+from flannelviz.model import parse_address, visible
 from flannelviz.network import Event, Network, Stage
 from flannelviz.packet import Disposition, Hop, Trace
 from flannelviz.views.light import WORD
@@ -29,16 +30,57 @@ Uses = tuple[tuple[int, ...], ...]
 # --- a journey ------------------------------------------------------------------------------------------------------
 
 
-def journey(network: Network, trace: Trace, questions: Sequence[Question] = (), *, ends: bool = False) -> Script:
-    """Return the script of a journey: nothing lit at step 0, then hop by hop. With `ends`, a reader may choose others."""
-    whole = scene(network, trace=trace)
+def journey_script(
+    network: Network,
+    trace: Trace | None = None,
+    questions: Sequence[Question] = (),
+    *,
+    focus: Sequence[str] = (),
+    asks: bool = False,
+) -> Script:
+    """Return the script of a journey: nothing lit at step 0, then hop by hop; without a trace, of a network as it is.
+
+    `focus` names places that must not be folded away; the first of them is shown first. With `asks` there is somebody
+    who answers when a reader chooses other ends, searches, or opens what is folded.
+    """
+    trace = _named(network, trace or Trace("", "", (), Disposition.UNKNOWN))
+    whole = scene(network, trace=trace if trace.hops else None, focus=focus)
     picture, uses = _way(network, trace, whole, len(trace.hops))
-    hops = [_hop(trace, k, uses[k]) for k in range(1, len(trace.hops) + 1)]
-    says = journey_says(trace)
-    steps = (Step("start", f"before the first hop: {says}" if not questions else "before the first hop", ("",)), *hops)
-    chosen = Ends(trace.source, _known(network, trace.destination), _picks(whole.boxes)) if ends else None
-    start = 0 if questions else min(1, len(hops))
-    return Script("journey", "hop", visible(says), (picture,), steps, _hops_twin(trace), start, tuple(questions), chosen)
+    hops = (_hop(trace, k, uses[k]) for k in range(1, len(trace.hops) + 1))
+    ends = Ends(trace.source, trace.destination, _picks(whole.boxes)) if asks else None
+    shown = next((box.id for box in whole.boxes if box.place in focus[:1] and box.kind in PICKED), "")
+    return Script(
+        "journey",
+        "hop",
+        visible(whole.says),
+        (picture,),
+        (_start(whole.says, trace, questions), *hops),
+        _hops_twin(trace),
+        0 if questions else min(1, len(trace.hops)),
+        tuple(questions),
+        ends,
+        shown,
+    )
+
+
+def journey_drawing(network: Network, trace: Trace | None, focus: Sequence[str] = ()) -> str:
+    """Return the SVG that stands for a journey where nothing runs: the whole way, every hop lit."""
+    return svg(scene(network, trace=trace if trace and trace.hops else None, focus=focus))
+
+
+def _named(network: Network, trace: Trace) -> Trace:
+    """Return a journey that calls its end by name, where the address belongs to a place."""
+    try:
+        place = network.place_at(parse_address(trace.destination))
+    except AddressPlanError:
+        return trace
+    return replace(trace, destination=place or trace.destination)
+
+
+def _start(says: str, trace: Trace, questions: Sequence[Question]) -> Step:
+    """Return what stands before the first hop; how the journey ends is told only where nobody is to predict it."""
+    told = f"before the first hop: {says}" if trace.hops else says
+    return Step("start", "before the first hop" if questions else visible(told), ("",), ((),))
 
 
 def _way(network: Network, trace: Trace, whole: Scene, last: int, label: str = "") -> tuple[Picture, Uses]:
@@ -47,7 +89,7 @@ def _way(network: Network, trace: Trace, whole: Scene, last: int, label: str = "
     drawings = [svg(replace(whole, path=())), *(svg(whole, hop=k) for k in range(1, hops + 1))]
     used = [[], *map(_rows, trace.hops), *([] for _ in range(last - hops))]
     seen, uses = inside([network] * len(used), whole.boxes, used)
-    return Picture(label, visible(journey_says(trace)), drawn(drawings), seen), uses
+    return Picture(label, visible(whole.says), drawn(drawings), seen), uses
 
 
 def _rows(hop: Hop) -> Used:
@@ -87,11 +129,6 @@ def _hop_row(trace: Trace, number: int, hop: Hop) -> tuple[str, ...]:
     return tuple(visible(cell).replace("`", "") for cell in cells)
 
 
-def _known(network: Network, destination: str) -> str:
-    """Return the place that a trace went to, or the address where it is no place."""
-    return destination
-
-
 def _picks(boxes: Iterable[Box]) -> tuple[tuple[str, str], ...]:
     return tuple((box.id, box.place) for box in boxes if box.kind in PICKED)
 
@@ -99,7 +136,7 @@ def _picks(boxes: Iterable[Box]) -> tuple[tuple[str, str], ...]:
 # --- a timeline -----------------------------------------------------------------------------------------------------
 
 
-def events(timeline: Moments, stage: Stage | None = None, questions: Sequence[Question] = ()) -> Script:
+def events_script(timeline: Moments, stage: Stage | None = None, questions: Sequence[Question] = ()) -> Script:
     """Return the script of a timeline, or of one stage of it: the network as it was, then event by event.
 
     Raises: ValueError if that is more than a stage holds.
@@ -145,21 +182,22 @@ def _count(event: Event) -> str:
 # --- a fault --------------------------------------------------------------------------------------------------------
 
 
-def fault(
+def fault_script(
     before: tuple[Network, Trace], after: tuple[Network, Trace], says: str = "", questions: Sequence[Question] = ()
 ) -> Script:
     """Return the script of one journey through two networks, side by side; it opens where they part."""
-    last = max(len(trace.hops) for _, trace in (before, after))
+    networks = (before[0], after[0])
+    traces = (_named(*before), _named(*after))
+    last = max(len(trace.hops) for trace in traces)
     ways = [
-        _way(network, trace, scene(network, trace=trace), last, label)
-        for (network, trace), label in ((before, "before"), (after, "after"))
+        _way(network, trace, scene(network, trace=trace if trace.hops else None), last, label)
+        for network, trace, label in zip(networks, traces, ("before", "after"))
     ]
-    number = first_difference(before[1], after[1]) or 0
-    traces = (before[1], after[1])
-    steps = [Step("start", "before the first hop", ("", ""))]
+    number = first_difference(*traces) or 0
+    steps = [Step("start", "before the first hop", ("", ""), ((), ()))]
     steps += [_pair(traces, k, tuple(uses[k] for _, uses in ways), k == number) for k in range(1, last + 1)]
     start = 0 if questions else number or min(1, last)
-    told = visible(says or journey_says(after[1]))
+    told = visible(says or journey_says(traces[1]))
     pictures = tuple(picture for picture, _ in ways)
     return Script("fault", "hop", told, pictures, tuple(steps), _pairs_twin(traces), start, tuple(questions))
 
@@ -182,6 +220,3 @@ def _pairs_twin(traces: tuple[Trace, Trace]) -> Twin:
         for k in range(max(len(before), len(after)))
     )
     return Twin("The journey before and after", ("hop", "before", "after"), rows)
-
-
-__all__ = ["INTERNET", "events", "fault", "journey"]

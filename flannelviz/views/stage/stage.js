@@ -4,6 +4,7 @@
 export const VERSION = 1;
 const SVG = 'http://www.w3.org/2000/svg';
 const PAUSE = 1600; // ms between two steps at speed 1
+const GUTTER = 132; // px of the viewBox, left of which stand the names of the levels
 const TRAVEL = 600; // ms that the dot takes for one step
 const PATIENCE = 5000; // ms that a kernel gets to answer
 const ALONE = 'This needs a running notebook: run this cell again, then choose.';
@@ -136,14 +137,16 @@ const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 // --- one picture ---------------------------------------------------------------------------------------------------
 
 /** Return a picture that can be moved to any step; `act(key, event)` is called for the element a reader chose. */
-function canvas({ drawn, says, label }, opens, act, hover) {
+function canvas({ drawn, says, label }, alone, opens, act, hover) {
   const frame = make('div', { class: 'fv-picture' });
   const svg = document.createElementNS(SVG, 'svg');
-  const { width, height } = drawn;
+  const { height } = drawn;
+  const left = alone ? 0 : GUTTER; // two pictures beside each other do without the names of the levels
+  const width = drawn.width - left;
   const name = `${label ? `${label}: ` : ''}${says}`;
   for (const [key, value] of Object.entries({
-    class: 'fv', viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': name, width: '100%',
-    style: `max-width:${width * 1.4}px;min-width:${width * 0.75}px`,
+    class: 'fv', viewBox: `${left} 0 ${width} ${height}`, role: 'group', 'aria-label': name, width: '100%',
+    style: `max-width:${width * 1.4}px;min-width:${width * 0.7}px`,
   })) svg.setAttribute(key, value);
   svg.innerHTML = drawn.ground;
   const groups = new Map();
@@ -184,7 +187,7 @@ function canvas({ drawn, says, label }, opens, act, hover) {
   }
 
   /** Make what can be opened or chosen reachable: one stop for Tab, arrow keys between places. */
-  function reachable(hint) {
+  function reachable() {
     nodes.forEach((node, i) => {
       const { key, group } = drawn.elements[i];
       const able = group === 'boxes' && now[i][1] >= 0 && opens(key, node.dataset.kind);
@@ -195,7 +198,7 @@ function canvas({ drawn, says, label }, opens, act, hover) {
       node.setAttribute('role', 'button');
       node.dataset.lmSuppressShortcuts = 'true';
       if (!node.hasAttribute('tabindex')) node.setAttribute('tabindex', '-1');
-      node.setAttribute('aria-label', `${node.querySelector('title')?.textContent ?? key}: ${able}${hint ?? ''}`);
+      node.setAttribute('aria-label', `${node.querySelector('title')?.textContent ?? key}: ${able}`);
     });
     const found = places();
     if (found.length && !found.some((node) => node.tabIndex === 0)) found[0].setAttribute('tabindex', '0');
@@ -205,6 +208,20 @@ function canvas({ drawn, says, label }, opens, act, hover) {
     for (const other of places()) other.setAttribute('tabindex', '-1');
     node.setAttribute('tabindex', '0');
     node.focus();
+  }
+
+  /** Put the focus on the place that Tab leads to. */
+  function enter() {
+    places().find((node) => node.tabIndex === 0)?.focus();
+  }
+
+  /** Return the key of the first box whose words hold `text`: one that says just this before one that says more. */
+  function find(text) {
+    const wanted = text.toLowerCase();
+    const words = (node) => [...node.querySelectorAll('text')].map((line) => line.textContent.toLowerCase());
+    const found = places().filter((node) => node.querySelector('title')?.textContent.toLowerCase().includes(wanted));
+    const best = found.find((node) => words(node).includes(wanted)) ?? found[0];
+    return best && drawn.elements[best.dataset.i].key;
   }
 
   function rove(event) {
@@ -242,7 +259,7 @@ function canvas({ drawn, says, label }, opens, act, hover) {
     if (lit) {
       const { x, width: wide } = lit.getBBox();
       const scale = svg.clientWidth / width;
-      frame.scrollLeft = (x + wide / 2) * scale - frame.clientWidth / 2;
+      frame.scrollLeft = (x - left + wide / 2) * scale - frame.clientWidth / 2;
     }
   }
 
@@ -275,7 +292,7 @@ function canvas({ drawn, says, label }, opens, act, hover) {
   }
 
   frame.append(svg);
-  return { frame, svg, show, travel, reachable, hint, focus, node: (key) => nodes[index.get(key)], stop: () => cancelAnimationFrame(frames) };
+  return { frame, svg, show, travel, reachable, hint, focus, enter, find, node: (key) => nodes[index.get(key)], stop: () => cancelAnimationFrame(frames) };
 }
 
 // --- what can be looked into ---------------------------------------------------------------------------------------
@@ -411,13 +428,15 @@ function stage(model, root) {
   const quiz = make('div', { class: 'fv-quiz', hidden: '' });
   const verdict = make('div', { class: 'fv-answer', role: 'status', tabindex: '-1', hidden: '' });
 
-  // The ends of a journey.
+  // What a reader may ask for: other ends, a place by its name, what is folded away.
   const pick = script.ends && button('Choose both ends', 'choose where the packet starts and where it goes, in the picture', choose);
-  const wish = make('p', { class: 'fv-message', role: 'status', hidden: '' });
+  const search = script.ends && control('input', { type: 'search', 'aria-label': 'find a place by name or address', placeholder: 'find a name or address' });
+  const wish = make('p', { class: 'fv-message', 'data-kind': 'note', role: 'status', hidden: '' });
+  let waiting = 0;
 
-  function say(text, kind = 'note') {
+  function say(text) {
+    clearTimeout(waiting);
     wish.hidden = !text;
-    wish.dataset.kind = kind;
     wish.textContent = text;
   }
 
@@ -425,7 +444,7 @@ function stage(model, root) {
     picking = picking ? null : [];
     say(picking ? 'From where? Click a place, or go there with the arrow keys and press Enter. Escape leaves all as it is.' : '');
     ready();
-    if (picking) pictures[0].svg.querySelector('[tabindex="0"]')?.focus();
+    if (picking) pictures[0].enter();
   }
 
   function picked(place) {
@@ -434,23 +453,41 @@ function stage(model, root) {
     const [source, destination] = picking;
     picking = null;
     ready();
-    send('ends', { source, destination });
-    return null;
+    return ask({ source, destination });
   }
 
-  /** Ask Python for another script; without a kernel nobody answers, and that is said. */
-  function send(name, value) {
+  function find(text) {
+    const wanted = text.trim();
+    const key = wanted && pictures[0].find(wanted);
+    if (!wanted) return say('');
+    if (!key) return ask({ find: wanted });
+    say('');
+    pictures[0].focus(pictures[0].node(key));
+    return pictures[0].hint([], [key]);
+  }
+
+  /** Ask Python for another script; where nobody answers, say so. */
+  function ask(what) {
     say('working it out …');
-    const number = (model.get(name)?.number ?? 0) + 1;
-    const nobody = () => say(ALONE, 'alone');
-    clearTimeout(saving);
-    saving = setTimeout(nobody, model.get('alone') ? 0 : PATIENCE);
+    waiting = setTimeout(() => say(ALONE), model.get('alone') ? 0 : PATIENCE);
     try {
-      model.set(name, { ...value, number });
+      model.set('wish', { ...what, number: (model.get('wish')?.number ?? 0) + 1 });
       model.save_changes();
     } catch {
-      nobody();
+      say(ALONE);
     }
+  }
+
+  function answered() {
+    const { number, says } = model.get('reply') ?? {};
+    if (number === model.get('wish')?.number) say(says);
+  }
+
+  if (search) {
+    search.onkeydown = (event) => {
+      event.stopPropagation();
+      if (event.key === 'Enter') find(search.value);
+    };
   }
 
   // The pictures.
@@ -458,21 +495,27 @@ function stage(model, root) {
   const places = script.pictures.map(({ inside: { rooms: all } }) => new Map([...all].reverse().map((room) => [room.place, room])));
   const ends = new Map(script.ends?.places ?? []);
 
-  function purpose(p, key) {
+  function purpose(p, key, kind) {
     if (picking) return ends.has(key) ? 'choose this end' : '';
     if (choiceAt(key) >= 0) return 'choose this answer';
-    return rooms[p].has(key) ? 'look into its tables' : '';
+    if (rooms[p].has(key)) return 'look into its tables';
+    return script.ends && kind === 'fold' ? 'show the next of them' : '';
   }
 
   function acted(p, key, node) {
     if (picking) return ends.has(key) && picked(ends.get(key));
     const choice = choiceAt(key);
     if (choice >= 0) return answer(choice);
+    if (purpose(p, key, node.dataset.kind).startsWith('show')) return ask({ open: node.dataset.place, drawn: drawnPlaces() });
     const room = rooms[p].get(key) ?? places[p].get(node.dataset.place);
     if (!room) return null;
     opener = pictures[p].node(room.element);
     inside.open(p, room);
     return inside.show(step);
+  }
+
+  function drawnPlaces() {
+    return script.ends.places.map(([, place]) => place);
   }
 
   function hovered(p, node) {
@@ -481,7 +524,7 @@ function stage(model, root) {
   }
 
   const pictures = script.pictures.map((picture, p) => canvas(
-    picture, (key) => purpose(p, key), (key, node) => acted(p, key, node), (node) => hovered(p, node),
+    picture, script.pictures.length === 1, (key, kind) => purpose(p, key, kind), (key, node) => acted(p, key, node), (node) => hovered(p, node),
   ));
   const row = make('div', { class: 'fv-pictures' });
   script.pictures.forEach(({ label, says }, p) => {
@@ -505,7 +548,13 @@ function stage(model, root) {
   for (const factor of [0.5, 1, 2, 4]) pace.append(new Option(`${factor}\u00d7`, factor, factor === 1, factor === 1));
   pace.onchange = () => { speed = Number(pace.value); };
   const bar = make('div', { class: 'fv-bar', role: 'group', 'aria-label': 'steps' });
-  bar.append(first, back, play, next, end, slider, counter, pace, ...(pick ? [pick] : []));
+  bar.append(first, back, play, next, end, slider, counter, pace);
+  bar.hidden = last === 0;
+  const asks = make('div', { class: 'fv-bar', hidden: '' });
+  if (script.ends) {
+    asks.hidden = false;
+    asks.append(pick, search);
+  }
 
   function run() {
     if (step >= last) go(0);
@@ -534,7 +583,7 @@ function stage(model, root) {
     return open < 0 ? -1 : script.questions[open].choices.findIndex(({ box }) => box === key);
   }
 
-  function ask(question) {
+  function pose(question) {
     open = question;
     quiz.hidden = open < 0;
     if (open >= 0) {
@@ -554,7 +603,7 @@ function stage(model, root) {
     const good = script.questions[question].choices.find((choice) => choice.right);
     model.set('answers', [...answers(), [question, c]]);
     model.save_changes();
-    ask(-1);
+    pose(-1);
     go(to);
     verdict.dataset.correct = right ? 'yes' : 'no';
     const word = make('p', { class: 'fv-verdict' }, right ? `\u2713 Right: ${label}` : `\u00d7 Not right: ${label}`);
@@ -586,7 +635,7 @@ function stage(model, root) {
       draw(on);
       if (saved) save();
     }
-    if (question !== open) ask(question);
+    if (question !== open) pose(question);
   }
 
   function draw(on) {
@@ -634,38 +683,50 @@ function stage(model, root) {
   const follow = () => go(model.get('step'), false);
   root.addEventListener('keydown', pressed);
   model.on('change:step', follow);
-  root.replaceChildren(heading, bar, wish, status, quiz, verdict, row, cards, inside.box, table.details);
+  model.on('change:reply', answered);
+  root.replaceChildren(heading, asks, wish, bar, status, quiz, verdict, row, cards, inside.box, table.details);
   go(model.get('step') ?? script.start, false);
-  return () => {
+  const focus = () => {
+    const found = pictures[0].node(script.focus);
+    if (found) pictures[0].focus(found);
+    else slider.focus();
+  };
+  const stop = () => {
     pause();
     clearTimeout(saving);
+    clearTimeout(waiting);
     for (const picture of pictures) picture.stop();
     root.removeEventListener('keydown', pressed);
     model.off('change:step', follow);
+    model.off('change:reply', answered);
   };
+  return { focus, stop };
 }
 
+/** Say in one sentence why there is nothing to see. */
 function refuse(root, why) {
   root.replaceChildren(make('p', { class: 'fv-message', role: 'alert' }, why));
-  return () => {};
+  return { focus() {}, stop() {} };
 }
 
 function render({ model, el }) {
   const root = make('div', { class: 'fv-widget fv-stage' });
-  let stop = () => {};
+  let now = null;
   const draw = () => {
-    stop();
+    const had = root.contains(document.activeElement);
+    now?.stop();
     try {
-      stop = stage(model, root);
+      now = stage(model, root);
     } catch (error) {
-      stop = refuse(root, `This stage cannot be shown (${error.message}). Run this cell again.`);
+      now = refuse(root, `This stage cannot be shown (${error.message}). Run this cell again.`);
     }
+    if (had) now.focus();
   };
   el.append(root);
   model.on('change:script', draw);
   draw();
   return () => {
-    stop();
+    now.stop();
     model.off('change:script', draw);
   };
 }

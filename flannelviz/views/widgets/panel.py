@@ -73,7 +73,7 @@ class Panel(widgets.VBox):
         still = self.still()
         says = escape(visible(still.says))
         image = f'<img src="{data_uri(still.picture)}" alt="{says}">' if still.picture else ""
-        return f"<div><p><b>{says}</b></p>{image}{_left_aligned(still.twin)}</div>"
+        return f"<div><p><b>{says}</b></p>{image}{left_aligned(still.twin)}</div>"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {visible(self.says)}>"
@@ -159,7 +159,7 @@ def plain(text: str) -> str:
     return visible(EMPHASIS.sub(r"\1", text).replace("`", ""))
 
 
-def _left_aligned(tables: str) -> str:
+def left_aligned(tables: str) -> str:
     """Return tables that need no sheet: where there is no trust, JupyterLab takes the sheet away and aligns right."""
     tables = tables.replace(' class="fv-short"', ' style="text-align:left;white-space:nowrap"')
     return re.sub(r"<(th|td|caption)(?=[ >])(?! style)", r'<\1 style="text-align:left"', tables)

@@ -1,0 +1,166 @@
+"""The stage as a widget: it holds a script and hands on what a reader does. Views: they read values and write nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anywidget
+import traitlets
+
+from flannelviz.errors import FlannelvizError, UnknownPlaceError
+from flannelviz.model import parse_address, visible
+from flannelviz.network import Network
+from flannelviz.packet import Trace
+from flannelviz.views.fold import MOST_NODES, MOST_PODS
+from flannelviz.views.stage.assets import MODULE, SHEETS
+from flannelviz.views.stage.page import page
+from flannelviz.views.stage.script import Question, Script
+from flannelviz.views.stage.scripts import journey_drawing, journey_script
+from flannelviz.views.svg import data_uri
+from flannelviz.views.widgets.panel import left_aligned, table_html, what_went_wrong
+
+
+class Answer(NamedTuple):
+    """What a reader answered to a question, and whether it is right."""
+
+    question: Question
+    label: str
+    right: bool
+
+
+class Stage(anywidget.AnyWidget):
+    """A picture to step through, click on and keep. `drawing` makes the SVG that stands for it where nothing runs."""
+
+    _esm = MODULE
+    _css = SHEETS
+    script = traitlets.Dict().tag(sync=True)
+    step = traitlets.Int().tag(sync=True)
+    answers = traitlets.List().tag(sync=True)
+    wish = traitlets.Dict().tag(sync=True)
+    reply = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, shown: Script, drawing: Callable[[], str]) -> None:
+        self.shown, self.drawing = shown, drawing
+        super().__init__(script=shown.plain(), step=shown.start)
+
+    @property
+    def says(self) -> str:
+        """Return in one sentence what is shown."""
+        return self.shown.says
+
+    @property
+    def answered(self) -> tuple[Answer, ...]:
+        """Return the answers given so far, in their order."""
+        pairs = ((self.shown.questions[q], self.shown.questions[q].choices[c]) for q, c in self.answers)
+        return tuple(Answer(question, choice.label, choice.right) for question, choice in pairs)
+
+    def show(self, shown: Script, drawing: Callable[[], str]) -> None:
+        """Show another script, from its start and with no answer given."""
+        self.shown, self.drawing = shown, drawing
+        with self.hold_sync():
+            self.step, self.answers, self.script = shown.start, [], shown.plain()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a page needs to show the stage as it is now."""
+        return {"script": self.script, "step": self.step, "answers": self.answers}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the stage as one HTML file that does everything from disk; return where it is."""
+        written = Path(path)
+        written.write_text(page({"stage": self.state()}, self.says), "utf-8")
+        return written
+
+    def as_html(self) -> str:
+        """Return what stands for the stage as HTML that needs neither a kernel nor trust."""
+        says, twin = escape(visible(self.says)), self.shown.twin
+        image = f'<img src="{data_uri(self.drawing())}" alt="{says}">'
+        table = left_aligned(table_html(twin.caption, twin.head, twin.rows)) if twin.rows else ""
+        return f"<div><p><b>{says}</b></p>{image}{table}</div>"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {visible(self.says)}>"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        found = super()._repr_mimebundle_(**options)
+        shown, metadata = found if isinstance(found, tuple) else (found, {})
+        return {**(shown or {}), "text/plain": repr(self), "text/html": self.as_html()}, metadata
+
+
+class JourneyStage(Stage):
+    """A journey whose ends a reader chooses on the picture; `trace` is the data plane's function."""
+
+    def __init__(
+        self,
+        network: Network,
+        journey: Trace | None,
+        trace: Callable[..., Trace],
+        questions: Iterable[Question] = (),
+    ) -> None:
+        self.network, self.journey, self._trace = network, journey, trace
+        self._focus: tuple[str, ...] = ()
+        self._questions = tuple(questions)
+        super().__init__(self._written(), self._drawn)
+        self.observe(self._on_wish, names="wish")
+
+    def _written(self) -> Script:
+        return journey_script(self.network, self.journey, self._questions, focus=self._focus, asks=True)
+
+    def _on_wish(self, change: Any) -> None:
+        wish: Mapping[str, Any] = change["new"]
+        try:
+            self._grant(wish)
+            says = ""
+        except Exception as error:
+            says = what_went_wrong(error)
+        self.reply = {"number": wish.get("number", 0), "says": says}
+
+    def _grant(self, wish: Mapping[str, Any]) -> None:
+        """Show what is wished for. Raises: what the trace raises, and UnknownPlaceError."""
+        if "source" in wish:
+            self.travel(str(wish["source"]), str(wish["destination"]))
+        elif "find" in wish:
+            self.find(str(wish["find"]))
+        elif "open" in wish:
+            self._look_at(self._next(str(wish["open"]), set(wish.get("drawn", ()))))
+
+    def travel(self, source: str, destination: str) -> None:
+        """Show the journey from `source` to `destination`. Raises: UnknownPlaceError, PacketError."""
+        self.journey = self._trace(self.network, source, destination)
+        self._questions = ()
+        self._look_at(())
+
+    def find(self, text: str) -> None:
+        """Show the place that `text` names or whose address it is. Raises: UnknownPlaceError if there is none."""
+        self._look_at((self._place(text),))
+
+    def _place(self, text: str) -> str:
+        try:
+            return self.network.place(text)
+        except UnknownPlaceError as unknown:
+            found = self._at(text) or next((name for name in self.network.places() if text in name), None)
+            if found is None:
+                raise unknown
+            return found
+
+    def _at(self, text: str) -> str | None:
+        try:
+            return self.network.place_at(parse_address(text))
+        except FlannelvizError:
+            return None
+
+    def _next(self, node: str, drawn: set[str]) -> tuple[str, ...]:
+        """Return the first places behind the last drawn one: pods of `node`, or nodes; after the end from the front."""
+        names = self.network.pods_on(node) if node else self.network.ecs_places()
+        most = MOST_PODS if node else MOST_NODES
+        last = max((i for i, name in enumerate(names) if name in drawn), default=-1)
+        return tuple(name for name in (*names[last + 1 :], *names) if name not in drawn)[:most]
+
+    def _look_at(self, focus: tuple[str, ...]) -> None:
+        self._focus = focus
+        self.show(self._written(), self._drawn)
+
+    def _drawn(self) -> str:
+        return journey_drawing(self.network, self.journey, self._focus)

@@ -62,7 +62,7 @@ export function keyed(key, k, last) {
   const to = { ArrowRight: k + 1, ArrowUp: k + 1, ArrowLeft: k - 1, ArrowDown: k - 1, Home: 0, End: last };
   to.PageUp = k + 5;
   to.PageDown = k - 5;
-  return key in to ? Math.min(Math.max(to[key], 0), last) : null;
+  return Object.hasOwn(to, key) ? Math.min(Math.max(to[key], 0), last) : null;
 }
 
 /** Return the number of the point that lies nearest in the direction of an arrow key, or `from` if there is none. */

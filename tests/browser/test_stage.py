@@ -1,0 +1,318 @@
+"""The stage in a browser, from a file on disk and with the network off: no server, no kernel, the same module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from flannelviz import article, article_timeline, break_network, trace
+from flannelviz.views import stage
+from flannelviz.views.stage import Choice, Question, Stage
+from tests.browser.shots import SHOTS
+
+pytestmark = pytest.mark.browser
+
+QUESTION = Question(
+    3,
+    "Which row decides at the VPC?",
+    (
+        Choice("172.16.8.0/25", "It is the <b>longest prefix</b> that holds 172.16.8.2.", right=True),
+        Choice("0.0.0.0/0", "A default route only decides where nothing longer matches."),
+    ),
+)
+WHERE = Question(
+    1,
+    "Where will it die?",
+    (
+        Choice("at node-a", "node-a still has its default route.", box="node-a"),
+        Choice("at the VPC", "Its route table has no entry for 172.16.8.0/25.", right=True, box="VPC"),
+    ),
+)
+
+
+@pytest.fixture
+def offline(chromium: Browser) -> Iterator[BrowserContext]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def show(offline: BrowserContext, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Yield what opens a stage as a saved page; nothing on it may fail or ask for anything."""
+    wrong: list[str] = []
+
+    def opened(made: Stage, context: BrowserContext = offline) -> Page:
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda sent: wrong.append(sent.url) if not sent.url.startswith(("file:", "data:")) else None)
+        page.goto(made.save(tmp_path / "stage.html").as_uri())
+        page.locator(".fv-stage").wait_for()
+        return page
+
+    yield opened
+    assert wrong == []
+
+
+def journey(**more: object) -> Stage:
+    return stage.journey(article(), trace(article(), "a1", "b1"), **more)
+
+
+def lost() -> Stage:
+    network = break_network(article(), "vpc-route-missing", "node-b")
+    return stage.journey(network, trace(network, "a1", "b1"), [WHERE])
+
+
+def says(page: Page) -> str:
+    return page.locator(".fv-line[role=status]").inner_text()
+
+
+def lit(page: Page, picture: int = 0) -> list[str]:
+    """Return the names of the boxes that are lit now."""
+    script = "svg => [...svg.querySelectorAll('.fv-box[data-lit=now] > title')].map(title => title.textContent)"
+    return page.locator("svg.fv").nth(picture).evaluate(script)
+
+
+def box(page: Page, name: str, picture: int = 0):
+    return page.locator("svg.fv").nth(picture).get_by_role("button", name=name)
+
+
+# --- stepping -------------------------------------------------------------------------------------------------------
+
+
+def test_keys_step_through_a_journey(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    assert says(page).startswith("hop 1 of 10: a1 routes to")
+    page.get_by_role("slider").focus()
+    for key, hop in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 10), ("Home", 0), ("PageUp", 5)):
+        page.keyboard.press(key)
+        assert page.get_by_role("slider").input_value() == str(hop)
+        expect(page.locator(".fv-counter")).to_have_text(f"hop {hop} of 10" if hop else "start")
+    page.keyboard.press("Home")
+    assert lit(page) == []
+    page.keyboard.press("ArrowRight"), page.keyboard.press("ArrowRight"), page.keyboard.press("ArrowRight")
+    assert lit(page) == ["VPC router route table", "vSwitch vsw-a 192.168.0.0/24"]
+    assert "0.0.0.0/0 NatGateway" in page.locator(".fv-cards").inner_text(), "the runner-up is told"
+
+
+def test_the_picture_is_what_svg_draws_for_that_hop(show: Callable[..., Page]) -> None:
+    from flannelviz.views.scene import scene
+    from flannelviz.views.svg import svg
+
+    network = article()
+    whole = scene(network, trace=trace(network, "a1", "b1"))
+    page = show(journey())
+    page.get_by_role("slider").focus()
+    # What is drawn and lit, in the order of drawing, whoever drew it.
+    read = """root => [...root.querySelectorAll('g[data-lit], .fv-box, .fv-row, .fv-wire')]
+        .filter(g => !('absent' in g.dataset) && (g.dataset.lit || !/fv-(move|badge)/.test(g.className.baseVal)))
+        .map(g => [g.getAttribute('class'), g.dataset.lit, g.dataset.direction, g.dataset.lost, g.innerHTML].join('|'))"""
+    for hop in (*range(2, 11), *range(9, 0, -1)):
+        page.get_by_role("slider").press("ArrowRight" if int(page.get_by_role("slider").input_value()) < hop else "ArrowLeft")
+        drawn = page.evaluate(f"text => ({read})(new DOMParser().parseFromString(text, 'text/html'))", svg(whole, hop=hop))
+        assert page.locator("svg.fv").evaluate(read) == drawn
+
+
+def test_buttons_play_and_pause(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    page.get_by_label("speed").select_option("4")
+    page.get_by_role("button", name="play").click()
+    expect(page.locator(".fv-counter")).to_have_text("hop 3 of 10")
+    page.get_by_role("button", name="pause").click()
+    before = says(page)
+    page.wait_for_timeout(600)
+    assert says(page) == before
+    page.get_by_role("button", name="last hop").click()
+    assert says(page).startswith("hop 10 of 10, on the way back: a1 accepts")
+    assert page.get_by_role("button", name="next hop").get_attribute("aria-disabled") == "true"
+    page.get_by_role("button", name="first hop").click()
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Space")
+    expect(page.locator(".fv-counter")).to_have_text("hop 1 of 10")
+
+
+def test_the_dot_moves_unless_motion_is_not_wanted(chromium: Browser, show: Callable[..., Page]) -> None:
+    page = show(journey())
+    page.get_by_role("slider").press("ArrowRight")
+    expect(page.locator(".fv-dot")).to_have_count(0)
+    moving = chromium.new_context(offline=True, reduced_motion="no-preference")
+    page = show(journey(), moving)
+    page.get_by_role("slider").press("ArrowRight")
+    first = page.locator(".fv-dot").get_attribute("cy")
+    page.wait_for_timeout(120)
+    assert page.locator(".fv-dot").get_attribute("cy") != first
+    expect(page.locator(".fv-dot")).to_have_count(0)
+    moving.close()
+
+
+def test_events_grow_the_picture_and_stay_where_they_are(show: Callable[..., Page]) -> None:
+    page = show(stage.events(article_timeline()))
+    slider = page.get_by_role("slider")
+    expect(page.locator("svg.fv .fv-pod:not([data-absent])")).to_have_count(0)
+    slider.fill("38")
+    expect(page.locator("svg.fv .fv-pod:not([data-absent])")).to_have_count(1)
+    corner = "g => ['x', 'y'].map(name => g.querySelector('rect').getAttribute(name))"
+    where = page.locator("svg.fv .fv-pod:not([data-absent])").evaluate(corner)
+    assert "bridge" in says(page)
+    assert "ip addr add 172.16.0.130/25 dev eth0" in page.locator(".fv-cards").inner_text()
+    slider.fill("60")
+    expect(page.locator("svg.fv .fv-pod:not([data-absent])")).to_have_count(4)
+    assert page.locator("svg.fv .fv-pod:not([data-absent])").first.evaluate(corner) == where
+    slider.fill("0")
+    expect(page.locator("svg.fv .fv-pod:not([data-absent])")).to_have_count(0)
+
+
+def test_the_twin_marks_the_step(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    page.get_by_text("The journey, hop by hop, as a table").click()
+    page.get_by_role("slider").press("ArrowRight")
+    current = page.locator(".fv-twin tr[aria-current=true]")
+    expect(current).to_have_count(1)
+    assert current.inner_text().split("\t")[:4] == ["2", "there", "node-a", "forwarded"]
+
+
+# --- looking inside -------------------------------------------------------------------------------------------------
+
+
+def test_a_node_opens_its_tables_and_a_row_lights_its_path(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    box(page, "node-a: node").focus()
+    page.keyboard.press("Enter")
+    inside = page.locator(".fv-inside")
+    expect(inside.get_by_role("heading", name="node-a")).to_be_focused()
+    row = inside.locator("tr", has_text="default via 192.168.0.253 dev eth0")
+    assert row.locator("td").nth(1).inner_text() == "2"
+    row.focus()
+    assert page.locator("svg.fv .fv-move[data-hint]").count() > 0
+    assert set(page.locator("svg.fv .fv-move[data-hint]").evaluate_all("all => all.map(g => g.dataset.hop)")) == {"2"}
+    row.blur()
+    expect(page.locator("svg.fv [data-hint]")).to_have_count(0)
+    page.locator("svg.fv .fv-badge[data-hop='2']").dispatch_event("pointerover")
+    hinted = inside.locator("tr[data-hint] code").all_inner_texts()
+    assert "default via 192.168.0.253 dev eth0 proto dhcp" in " ".join(hinted) or any("default via" in t for t in hinted)
+    inside.get_by_role("heading").press("Escape")
+    expect(inside).to_be_hidden()
+    expect(box(page, "node-a: node")).to_be_focused()
+
+
+def test_what_traffic_taught_is_there_from_that_hop_on(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    box(page, "cni0 172.16.8.1/25").click()
+    learned = page.locator(".fv-inside tr", has_text="master cni0 self").or_(
+        page.locator(".fv-inside tr", has_text="0a:58:ac:10:08:02")
+    )
+    expect(learned.locator("visible=true")).to_have_count(0)
+    page.get_by_role("slider").fill("4")
+    expect(learned.locator("visible=true").first).to_be_visible()
+
+
+def test_the_vpc_opens_its_route_table(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    box(page, "VPC router").click(position={"x": 20, "y": 10})
+    assert "172.16.8.0/25 Instance" in page.locator(".fv-inside").inner_text()
+
+
+def test_arrow_keys_go_from_place_to_place(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    expect(page.locator("svg.fv [role=button][tabindex='0']")).to_have_count(1)
+    box(page, "default/a1").focus()
+    page.keyboard.press("ArrowRight")
+    expect(box(page, "default/a2")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(box(page, "cni0 172.16.0.129/25")).to_be_focused()
+    expect(page.locator("svg.fv [role=button][tabindex='0']")).to_have_count(1)
+
+
+# --- faults, questions, ends ----------------------------------------------------------------------------------------
+
+
+def test_before_and_after_stand_side_by_side(show: Callable[..., Page]) -> None:
+    network = break_network(article(), "vpc-route-missing", "node-b")
+    made = stage.broken((article(), trace(article(), "a1", "b1")), (network, trace(network, "a1", "b1")))
+    page = show(made)
+    assert says(page).startswith("here the journeys part; before: hop 3 of 10")
+    left, right = (page.locator("figure").nth(i).bounding_box() for i in (0, 1))
+    assert left and right and left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+    assert "VPC router route table" in lit(page, 0) and "VPC router route table" in lit(page, 1)
+    expect(page.locator("svg.fv").nth(1).locator(".fv-badge[data-lit] .fv-lost")).to_have_count(1)
+    page.get_by_role("slider").press("End")
+    assert says(page).startswith("before: hop 10 of 10")
+
+
+def test_nobody_gets_past_a_question(show: Callable[..., Page]) -> None:
+    page = show(journey(questions=[QUESTION]))
+    slider = page.get_by_role("slider")
+    slider.press("End")
+    assert slider.input_value() == "2"
+    expect(page.locator(".fv-question")).to_have_text("Which row decides at the VPC?")
+    page.get_by_role("button", name="0.0.0.0/0").press("Enter")
+    verdict = page.locator(".fv-answer")
+    assert slider.input_value() == "3"
+    assert verdict.get_attribute("data-correct") == "no"
+    assert "nothing longer matches" in verdict.inner_text() and "longest prefix" in verdict.inner_text()
+    expect(verdict).to_be_focused()
+    slider.press("End")
+    assert slider.input_value() == "10"
+
+
+def test_an_answer_may_be_a_place_in_the_picture(show: Callable[..., Page]) -> None:
+    page = show(lost())
+    page.get_by_role("slider").press("ArrowRight")
+    expect(box(page, "VPC router route table: choose this answer")).to_have_count(1)
+    box(page, "VPC router route table").focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".fv-answer").get_attribute("data-correct") == "yes"
+
+
+def test_ends_need_a_kernel_and_say_so(show: Callable[..., Page]) -> None:
+    page = show(journey(trace=trace))
+    page.get_by_role("button", name="choose where the packet starts").click()
+    box(page, "default/a2").focus()
+    page.keyboard.press("Enter")
+    box(page, "default/b2").click()
+    expect(page.locator(".fv-message[role=status]")).to_contain_text("This needs a running notebook")
+    assert says(page).startswith("hop 1 of 10"), "what was there stays"
+
+
+def test_search_finds_a_pod_by_its_address(show: Callable[..., Page]) -> None:
+    page = show(journey(trace=trace))
+    page.get_by_role("searchbox").fill("172.16.8.3")
+    page.get_by_role("searchbox").press("Enter")
+    expect(box(page, "default/b2")).to_be_focused()
+
+
+# --- bad states -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [{"version": 0}, {"steps": []}, {"pictures": [{}]}, {"pictures": None}, {"twin": None}])
+def test_a_state_of_another_form_is_refused(
+    offline: BrowserContext, tmp_path: Path, change: dict[str, object]
+) -> None:
+    from flannelviz.views.stage.page import page as written
+
+    made = journey()
+    file = tmp_path / "old.html"
+    file.write_text(written({"stage": {**made.state(), "script": {**json.loads(json.dumps(made.script)), **change}}}, ""))
+    page = offline.new_page()
+    page.goto(file.as_uri())
+    expect(page.get_by_role("alert")).to_contain_text("Run this cell again")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280, 3840])
+def test_nothing_is_wider_than_the_page(
+    chromium: Browser, show: Callable[..., Page], scheme: str, width: int
+) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    page = show(journey(trace=trace, questions=[QUESTION]), context)
+    page.get_by_role("slider").press("End")
+    page.locator(".fv-stage").get_by_role("button", name="look into").first.press("Enter")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"stage-{scheme}-{width}.png", full_page=True)
+    context.close()

@@ -76,7 +76,7 @@ def path(network: Network, trace: Trace, drawn: Drawn) -> tuple[Stop, ...]:
             badge, cross = _marks(drawn.boxes.get(_main(trail)), direction, taken)
             number = len(stops) + 1
             stops.append(
-                Stop(number, hop.place, direction, tuple(trail), moves, rows, badge, _word(hop), cross, next(says))
+                Stop(number, hop.place, direction, tuple(trail), moves, rows, badge, lost_word(hop), cross, next(says))
             )
     return tuple(stops)
 
@@ -90,7 +90,7 @@ def _marks(box: Box | None, direction: Direction, taken: int) -> tuple[Point, Po
     return (x, box.y), (box.x + 10, box.bottom + 5)
 
 
-def _word(hop: Hop) -> str:
+def lost_word(hop: Hop) -> str:
     """Return how the journey was lost at this hop, or nothing."""
     if hop.disposition in (Disposition.ACCEPTED, Disposition.FORWARDED):
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from flannelviz import article, article_timeline, break_network, trace
 from flannelviz.views import stage
 from flannelviz.views.stage import Choice, Question, Stage
+from flannelviz.views.stage.page import page as written
 from tests.browser.shots import SHOTS
+from tests.views.test_stage import HOSTILE, hostile_scripts
 
 pytestmark = pytest.mark.browser
 
@@ -111,10 +113,15 @@ def test_the_picture_is_what_svg_draws_for_that_hop(show: Callable[..., Page]) -
     # What is drawn and lit, in the order of drawing, whoever drew it.
     read = """root => [...root.querySelectorAll('g[data-lit], .fv-box, .fv-row, .fv-wire')]
         .filter(g => !('absent' in g.dataset) && (g.dataset.lit || !/fv-(move|badge)/.test(g.className.baseVal)))
-        .map(g => [g.getAttribute('class'), g.dataset.lit, g.dataset.direction, g.dataset.lost, g.innerHTML].join('|'))"""
+        .map(({className, dataset: {lit, direction, lost}, innerHTML}) =>
+            [className.baseVal, lit, direction, lost, innerHTML].join('|'))"""
     for hop in (*range(2, 11), *range(9, 0, -1)):
-        page.get_by_role("slider").press("ArrowRight" if int(page.get_by_role("slider").input_value()) < hop else "ArrowLeft")
-        drawn = page.evaluate(f"text => ({read})(new DOMParser().parseFromString(text, 'text/html'))", svg(whole, hop=hop))
+        page.get_by_role("slider").press(
+            "ArrowRight" if int(page.get_by_role("slider").input_value()) < hop else "ArrowLeft"
+        )
+        drawn = page.evaluate(
+            f"text => ({read})(new DOMParser().parseFromString(text, 'text/html'))", svg(whole, hop=hop)
+        )
         assert page.locator("svg.fv").evaluate(read) == drawn
 
 
@@ -194,7 +201,9 @@ def test_a_node_opens_its_tables_and_a_row_lights_its_path(show: Callable[..., P
     expect(page.locator("svg.fv [data-hint]")).to_have_count(0)
     page.locator("svg.fv .fv-badge[data-hop='2']").dispatch_event("pointerover")
     hinted = inside.locator("tr[data-hint] code").all_inner_texts()
-    assert "default via 192.168.0.253 dev eth0 proto dhcp" in " ".join(hinted) or any("default via" in t for t in hinted)
+    assert "default via 192.168.0.253 dev eth0 proto dhcp" in " ".join(hinted) or any(
+        "default via" in t for t in hinted
+    )
     inside.get_by_role("heading").press("Escape")
     expect(inside).to_be_hidden()
     expect(box(page, "node-a: node")).to_be_focused()
@@ -289,15 +298,13 @@ def test_search_finds_a_pod_by_its_address(show: Callable[..., Page]) -> None:
 # --- bad states -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [{"version": 0}, {"steps": []}, {"pictures": [{}]}, {"pictures": None}, {"twin": None}])
-def test_a_state_of_another_form_is_refused(
-    offline: BrowserContext, tmp_path: Path, change: dict[str, object]
-) -> None:
-    from flannelviz.views.stage.page import page as written
-
+@pytest.mark.parametrize(
+    "change", [{"version": 0}, {"steps": []}, {"pictures": [{}]}, {"pictures": None}, {"twin": None}]
+)
+def test_a_state_of_another_form_is_refused(offline: BrowserContext, tmp_path: Path, change: dict[str, object]) -> None:
     made = journey()
     file = tmp_path / "old.html"
-    file.write_text(written({"stage": {**made.state(), "script": {**json.loads(json.dumps(made.script)), **change}}}, ""))
+    file.write_text(written({"stage": {**made.state(), "script": {**made.script, **change}}}, ""))
     page = offline.new_page()
     page.goto(file.as_uri())
     expect(page.get_by_role("alert")).to_contain_text("Run this cell again")
@@ -305,9 +312,7 @@ def test_a_state_of_another_form_is_refused(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280, 3840])
-def test_nothing_is_wider_than_the_page(
-    chromium: Browser, show: Callable[..., Page], scheme: str, width: int
-) -> None:
+def test_nothing_is_wider_than_the_page(chromium: Browser, show: Callable[..., Page], scheme: str, width: int) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
     page = show(journey(trace=trace, questions=[QUESTION]), context)
     page.get_by_role("slider").press("End")
@@ -316,3 +321,40 @@ def test_nothing_is_wider_than_the_page(
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"stage-{scheme}-{width}.png", full_page=True)
     context.close()
+
+
+# --- text from outside ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_of_a_dump_runs(offline: BrowserContext, tmp_path: Path, name: str) -> None:
+    """Names that try to be script go through every view of the stage, without a policy that would stop them."""
+    for script in hostile_scripts(name):
+        text = written({"stage": {"script": script.plain(), "step": 0, "answers": []}}, script.says)
+        file = tmp_path / "hostile.html"
+        file.write_text(re.sub(r"<meta http-equiv[^>]*>", "", text), "utf-8")
+        visit(offline.new_page(), file, asks=bool(script.questions))
+
+
+def visit(page: Page, file: Path, *, asks: bool) -> None:
+    """Open whatever a stage has to open, and find nothing that runs or leads away."""
+    ran: list[str] = []
+    page.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda error: ran.append(str(error)))
+    page.goto(file.as_uri())
+    if asks:
+        page.locator(".fv-choices button").first.click()
+    page.locator(".fv-twin summary").click()
+    for _ in range(3):
+        page.get_by_role("slider").press("ArrowRight")
+    for opened in page.get_by_role("button", name="look into").all():
+        opened.press("Enter")
+        page.locator(".fv-inside button").click()
+    read = (
+        "stage => [...stage.querySelectorAll('*')].flatMap(tag => [`<${tag.localName}>`, ...tag.getAttributeNames()])"
+    )
+    found = set(page.locator(".fv-stage").evaluate(read))
+    assert not {f"<{tag}>" for tag in ("script", "img", "iframe", "a", "object", "embed")} & found
+    assert not {name for name in found if name.startswith("on") or name in ("href", "src", "xlink:href")}
+    assert ran == []
+    page.close()

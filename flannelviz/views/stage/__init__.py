@@ -5,7 +5,7 @@
     stage.events(timeline)
     stage.broken((network, before), (damaged, after))
 
-Everything for a trace or a timeline is worked out once, here; stepping happens in the browser, with no kernel in the way.
+Everything for a trace or a timeline is worked out once; stepping happens in the browser, with no kernel in the way.
 """
 
 from __future__ import annotations
@@ -53,4 +53,3 @@ def broken(
 ) -> Stage:
     """Return a stage that walks with one packet through two networks side by side; `says` names the difference."""
     return Stage(fault_script(before, after, says, questions), lambda: journey_drawing(*after))
-

@@ -1,4 +1,4 @@
-"""What one sees on opening a place: its tables line by line, each line with its author and the steps it is there. READS.
+"""What one sees on opening a place: its tables line by line, each with its author and the steps it is there. READS.
 
 A line has a number within its picture, so that a step can name the lines that it used or wrote.
 """
@@ -44,8 +44,8 @@ OPENED = ("node", "ecs", "pod", "router", "bridge")
 COMMANDS = (
     *("ip route", "ip rule", "ip neigh", *SWITCH),
     *("iptables -t nat -S", "iptables -t filter -S", "ip addr", "ip link", "sysctl -a", "conntrack -L"),
-    *("DescribeRouteEntryList", "DescribeNetworkInterfaces", "DescribeSecurityGroupAttribute"),
-    "DescribeSnatTableEntries",
+    *("aliyun vpc DescribeRouteEntryList", "aliyun ecs DescribeNetworkInterfaces"),
+    *("aliyun ecs DescribeSecurityGroupAttribute", "aliyun vpc DescribeSnatTableEntries"),
 )
 UNTOLD = {
     "routes": "ip route",
@@ -54,10 +54,10 @@ UNTOLD = {
     "chains": "iptables -t nat -S",
     "addresses": "ip addr",
     "fixed_links": "ip link",
-    "route_tables": "DescribeRouteEntryList",
-    "enis": "DescribeNetworkInterfaces",
-    "security_groups": "DescribeSecurityGroupAttribute",
-    "snat": "DescribeSnatTableEntries",
+    "route_tables": "aliyun vpc DescribeRouteEntryList",
+    "enis": "aliyun ecs DescribeNetworkInterfaces",
+    "security_groups": "aliyun ecs DescribeSecurityGroupAttribute",
+    "snat": "aliyun vpc DescribeSnatTableEntries",
 }
 Used = Sequence[tuple[str, AnyRow, str]]  # of one step: (place, row, kind of lookup or nothing)
 
@@ -279,9 +279,9 @@ _COMMAND: dict[type, str] = {
     Link: "ip link",
     Sysctl: "sysctl -a",
     Flow: "conntrack -L",
-    RouteEntry: "DescribeRouteEntryList",
-    Eni: "DescribeNetworkInterfaces",
-    SecurityRule: "DescribeSecurityGroupAttribute",
-    SnatEntry: "DescribeSnatTableEntries",
+    RouteEntry: "aliyun vpc DescribeRouteEntryList",
+    Eni: "aliyun ecs DescribeNetworkInterfaces",
+    SecurityRule: "aliyun ecs DescribeSecurityGroupAttribute",
+    SnatEntry: "aliyun vpc DescribeSnatTableEntries",
     Rule: "iptables",
 }

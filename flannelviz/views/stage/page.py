@@ -40,13 +40,12 @@ def page(states: Mapping[str, Mapping[str, Any]], title: str, body: str = "") ->
     code = MODULE.replace("export default", "const module =").replace("export ", "") + SHIM
     digest = b64encode(sha256(code.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    data = "".join(
-        f'<script type="application/json" id="{escape(name)}">{as_json(state)}</script>' for name, state in states.items()
-    )
+    data = "".join(map(_data, states.items()))
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(visible(title))}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(visible(title))}</title>\n"
         f"<style>{SHEETS}{PAGE}</style></head>\n<body>{body or ''.join(map(host, states))}\n{data}\n"
         f'<script type="module">{code}</script></body></html>\n'
     )
@@ -55,6 +54,11 @@ def page(states: Mapping[str, Mapping[str, Any]], title: str, body: str = "") ->
 PAGE = "body{margin:12px;background:#fff;color:#1c2733;font-family:system-ui,sans-serif}" + (
     "@media (prefers-color-scheme:dark){body{background:#111;color:#eef1f4;color-scheme:dark}}"
 )
+
+
+def _data(named: tuple[str, Mapping[str, Any]]) -> str:
+    name, state = named
+    return f'<script type="application/json" id="{escape(name)}">{as_json(state)}</script>'
 
 
 def host(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Scripts of stages: a journey hop by hop, a timeline event by event, a journey before and after a fault. READS only."""
+"""Scripts of stages: a journey hop by hop, a timeline event by event, a journey before and after a fault. READS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flannelviz.errors import AddressPlanError
 from flannelviz.model import parse_address, visible
 from flannelviz.network import Event, Network, Stage
 from flannelviz.packet import Disposition, Hop, Trace
-from flannelviz.views.light import WORD
+from flannelviz.views.light import lost_word
 from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.shapes import Box, Scene
 from flannelviz.views.stage.drawing import drawn
@@ -45,16 +45,17 @@ def journey_script(
     """
     trace = _named(network, trace or Trace("", "", (), Disposition.UNKNOWN))
     whole = scene(network, trace=trace if trace.hops else None, focus=focus)
-    picture, uses = _way(network, trace, whole, len(trace.hops))
+    says = _said(whole.says, trace, questions)
+    picture, uses = _way(network, trace, whole, len(trace.hops), says)
     hops = (_hop(trace, k, uses[k]) for k in range(1, len(trace.hops) + 1))
     ends = Ends(trace.source, trace.destination, _picks(whole.boxes)) if asks else None
     shown = next((box.id for box in whole.boxes if box.place in focus[:1] and box.kind in PICKED), "")
     return Script(
         "journey",
         "hop",
-        visible(whole.says),
+        says,
         (picture,),
-        (_start(whole.says, trace, questions), *hops),
+        (Step("start", f"before the first hop: {says}" if trace.hops else says, ("",), ((),)), *hops),
         _hops_twin(trace),
         0 if questions else min(1, len(trace.hops)),
         tuple(questions),
@@ -77,19 +78,18 @@ def _named(network: Network, trace: Trace) -> Trace:
     return replace(trace, destination=place or trace.destination)
 
 
-def _start(says: str, trace: Trace, questions: Sequence[Question]) -> Step:
-    """Return what stands before the first hop; how the journey ends is told only where nobody is to predict it."""
-    told = f"before the first hop: {says}" if trace.hops else says
-    return Step("start", "before the first hop" if questions else visible(told), ("",), ((),))
+def _said(says: str, trace: Trace, questions: Sequence[Question]) -> str:
+    """Return what is shown in a sentence; how a journey ends is not told where somebody is asked to predict."""
+    return visible(f"{short_place(trace.source)} to {short_place(trace.destination)}" if questions else says)
 
 
-def _way(network: Network, trace: Trace, whole: Scene, last: int, label: str = "") -> tuple[Picture, Uses]:
+def _way(network: Network, trace: Trace, whole: Scene, last: int, says: str, label: str = "") -> tuple[Picture, Uses]:
     """Return the picture of a journey up to step `last`, which may be beyond its own end, and the lines in use."""
     hops = len(trace.hops)
     drawings = [svg(replace(whole, path=())), *(svg(whole, hop=k) for k in range(1, hops + 1))]
     used = [[], *map(_rows, trace.hops), *([] for _ in range(last - hops))]
     seen, uses = inside([network] * len(used), whole.boxes, used)
-    return Picture(label, visible(whole.says), drawn(drawings), seen), uses
+    return Picture(label, says, drawn(drawings), seen), uses
 
 
 def _rows(hop: Hop) -> Used:
@@ -99,13 +99,9 @@ def _rows(hop: Hop) -> Used:
 def _hop(trace: Trace, number: int, uses: tuple[int, ...]) -> Step:
     hop = trace.hops[number - 1]
     way = "back: " if number > len(trace.request) else ""
-    return Step(way + place_name(hop.place), visible(hop_says(trace, number)), (_card(trace, number),), (uses,), _lost(hop))
-
-
-def _lost(hop: Hop) -> str:
-    if hop.disposition in (Disposition.ACCEPTED, Disposition.FORWARDED):
-        return ""
-    return WORD.get(hop.disposition, hop.disposition.value)
+    return Step(
+        way + place_name(hop.place), visible(hop_says(trace, number)), (_card(trace, number),), (uses,), lost_word(hop)
+    )
 
 
 def _card(trace: Trace, number: int) -> str:
@@ -143,7 +139,9 @@ def events_script(timeline: Moments, stage: Stage | None = None, questions: Sequ
     """
     first, last = ends_of(timeline, stage)
     if last - first >= MOST_EVENTS:
-        raise ValueError(f"{last - first + 1:,} events are more than the {MOST_EVENTS} that a stage holds; name a stage")
+        raise ValueError(
+            f"{last - first + 1:,} events are more than the {MOST_EVENTS} that a stage holds; name a stage"
+        )
     networks = [timeline.at(k) for k in range(first - 1, last + 1)]
     happened = [timeline.event(k) for k in range(first, last + 1)]
     layout = networks[-1]
@@ -190,14 +188,14 @@ def fault_script(
     traces = (_named(*before), _named(*after))
     last = max(len(trace.hops) for trace in traces)
     ways = [
-        _way(network, trace, scene(network, trace=trace if trace.hops else None), last, label)
+        _way(network, trace, scene(network, trace=trace), last, _said(journey_says(trace), trace, questions), label)
         for network, trace, label in zip(networks, traces, ("before", "after"))
     ]
     number = first_difference(*traces) or 0
     steps = [Step("start", "before the first hop", ("", ""), ((), ()))]
     steps += [_pair(traces, k, tuple(uses[k] for _, uses in ways), k == number) for k in range(1, last + 1)]
     start = 0 if questions else number or min(1, last)
-    told = visible(says or journey_says(traces[1]))
+    told = visible(says) or _said(journey_says(traces[1]), traces[1], questions)
     pictures = tuple(picture for picture, _ in ways)
     return Script("fault", "hop", told, pictures, tuple(steps), _pairs_twin(traces), start, tuple(questions))
 
@@ -206,7 +204,7 @@ def _pair(traces: tuple[Trace, Trace], number: int, uses: Uses, parts: bool) -> 
     shown = [(_card(trace, number) if number <= len(trace.hops) else "") for trace in traces]
     told = [hop_says(trace, number) if number <= len(trace.hops) else "" for trace in traces]
     hops = [trace.hops[number - 1] for trace in traces if number <= len(trace.hops)]
-    lost = next((word for hop in hops if (word := _lost(hop))), "")
+    lost = next((word for hop in hops if (word := lost_word(hop))), "")
     same = told[0] == told[1]
     says = told[0] if same else f"before: {told[0] or 'the journey is over'}; after: {told[1] or 'the journey is over'}"
     here = "here the journeys part; " if parts else ""

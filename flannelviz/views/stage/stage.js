@@ -43,10 +43,10 @@ export function usersOf(script, p, line) {
   return script.steps.flatMap(({ uses }, k) => (uses[p]?.includes(line) ? [k] : []));
 }
 
-/** Return the first question that stands between `from` and `to` and has no answer, or -1. */
-export function asked(script, answers, from, to) {
-  const done = new Set(answers.map(([question]) => question));
-  return script.questions.findIndex(({ step }, i) => from < step && step <= to && !done.has(i));
+/** Return the number of the question that bars the step after `k`, or -1. */
+export function asked(script, answers, k) {
+  const done = answers.map(([question]) => question);
+  return script.questions.findIndex(({ step }, i) => step === k + 1 && !done.includes(i));
 }
 
 /** Return the step one gets to on the way to `wanted`: at most the one before an open question. */
@@ -297,8 +297,9 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
 
 // --- what can be looked into ---------------------------------------------------------------------------------------
 
-/** Return the panel that shows the tables of a place; `hint(lines)` is called while a line has focus or pointer. */
-function panel(script, hint, closed) {
+/** Return the panel that shows the tables of a place; `hint` is called while a line has focus or
+ * pointer, `seen` tells the last step that may be shown. */
+function panel(script, hint, seen, closed) {
   const box = make('section', { class: 'fv-inside', hidden: '' });
   let rows = [];
 
@@ -331,13 +332,12 @@ function panel(script, hint, closed) {
       const line = inside.lines[number];
       const users = usersOf(script, p, number);
       const row = body.insertRow();
-      row.append(make('td', {}), make('td', { class: 'fv-short' }, users.map((k) => script.twin.rows[k - 1]?.[0]).join(', ')));
-      row.append(make('td', { class: 'fv-note' }, line.author));
+      row.append(make('td'), make('td', { class: 'fv-short' }), make('td', { class: 'fv-note' }, line.author));
       row.cells[0].append(make('code', { dir: 'auto' }, line.text));
       if (users.length) {
         row.tabIndex = 0;
         row.dataset.lmSuppressShortcuts = 'true';
-        const light = () => hint(p, users, line.element);
+        const light = () => hint(p, users.filter((k) => k <= seen()), line.element);
         const dark = () => hint(p, [], '');
         Object.assign(row, { onpointerenter: light, onfocus: light, onpointerleave: dark, onblur: dark });
       }
@@ -352,6 +352,8 @@ function panel(script, hint, closed) {
       const state = lineAt(line, k, users.includes(k));
       row.hidden = !state;
       row.toggleAttribute('data-gone', state === 'gone');
+      const told = users.filter((one) => one <= seen()).map((one) => script.twin.rows[one - 1]?.[0]);
+      row.cells[1].textContent = told.join(', ');
       if (users.includes(k)) row.setAttribute('aria-current', 'step');
       else row.removeAttribute('aria-current');
     }
@@ -378,7 +380,7 @@ function panel(script, hint, closed) {
   return { box, open, show, mark };
 }
 
-/** Return all steps as a table, folded; `show(k)` marks the present one. */
+/** Return all steps as a table, folded; `show` marks the present one, and hides those that a question bars. */
 function twin({ caption, head, rows }) {
   const details = make('details', { class: 'fv-twin' });
   const frame = make('div', { class: 'fv-table', tabindex: '0', role: 'region', 'aria-label': caption });
@@ -393,7 +395,8 @@ function twin({ caption, head, rows }) {
   frame.append(table);
   details.append(control('summary', {}, `${caption}, as a table`), frame);
   let current = null;
-  const show = (k) => {
+  const show = (k, seen) => {
+    for (const [i, row] of [...body.rows].entries()) row.hidden = i >= seen;
     current?.removeAttribute('aria-current');
     current = body.rows[k - 1] ?? null;
     current?.setAttribute('aria-current', 'true');
@@ -418,7 +421,7 @@ function stage(model, root) {
   const answers = () => model.get('answers') ?? [];
   const status = make('p', { class: 'fv-line', role: 'status', 'aria-live': 'polite' });
   const heading = make('p', { class: 'fv-says' }, script.says);
-  const inside = panel(script, (p, steps, key) => pictures[p].hint(steps, key ? [key] : []), () => {
+  const inside = panel(script, (p, steps, key) => pictures[p].hint(steps, key ? [key] : []), () => reach(script, answers(), last), () => {
     const back = opener?.isConnected ? opener : slider;
     back.focus();
   });
@@ -534,6 +537,9 @@ function stage(model, root) {
     row.append(figure);
   });
 
+  const look = make('div', { class: 'fv-look' });
+  look.append(row, inside.box);
+
   // The controls.
   const first = button('|\u25c0', `first ${script.noun}`, () => go(0));
   const back = button('\u25c0 back', `previous ${script.noun}`, () => go(step - 1));
@@ -628,7 +634,7 @@ function stage(model, root) {
   /** Show step `wanted`, or the last one before a question that is open. */
   function go(wanted, saved = true) {
     const to = reach(script, answers(), wanted);
-    const question = asked(script, answers(), to, Math.max(wanted, to));
+    const question = asked(script, answers(), to);
     if (to !== step) {
       const on = to === step + 1;
       step = to;
@@ -654,7 +660,7 @@ function stage(model, root) {
     status.toggleAttribute('data-parts', parts);
     cards.innerHTML = told.map((card) => `<div>${card}</div>`).join('');
     for (const [made, is] of [[first, step === 0], [back, step === 0], [next, step === last], [end, step === last]]) off(made, is);
-    table.show(step);
+    table.show(step, reach(script, answers(), last));
     inside.show(step);
     ready();
   }
@@ -684,7 +690,7 @@ function stage(model, root) {
   root.addEventListener('keydown', pressed);
   model.on('change:step', follow);
   model.on('change:reply', answered);
-  root.replaceChildren(heading, asks, wish, bar, status, quiz, verdict, row, cards, inside.box, table.details);
+  root.replaceChildren(heading, asks, wish, bar, status, quiz, verdict, look, cards, table.details);
   go(model.get('step') ?? script.start, false);
   const focus = () => {
     const found = pictures[0].node(script.focus);

@@ -1,4 +1,4 @@
-"""The stage as a widget: it holds a script and hands on what a reader does. Views: they read values and write nothing."""
+"""The stage as a widget: it holds a script, and hands on what a reader does. READS only."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ class Stage(anywidget.AnyWidget):
         says, twin = escape(visible(self.says)), self.shown.twin
         image = f'<img src="{data_uri(self.drawing())}" alt="{says}">'
         table = left_aligned(table_html(twin.caption, twin.head, twin.rows)) if twin.rows else ""
-        return f"<div><p><b>{says}</b></p>{image}{table}</div>"
+        if not self.shown.questions:
+            return f"<div><p><b>{says}</b></p>{image}{table}</div>"
+        asked = "".join(f"<p>{question.asks}</p>" for question in self.shown.questions)
+        return f"<div><p><b>{says}</b></p>{asked}<details><summary>Decide first</summary>{image}{table}</details></div>"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {visible(self.says)}>"

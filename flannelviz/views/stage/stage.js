@@ -6,6 +6,7 @@ const SVG = 'http://www.w3.org/2000/svg';
 const PAUSE = 1600; // ms between two steps at speed 1
 const GUTTER = 132; // px of the viewBox, left of which stand the names of the levels
 const TRAVEL = 600; // ms that the dot takes for one step
+const SETTLED = 150; // ms after a step until the kernel hears of it, and wide tables are looked for
 const PATIENCE = 5000; // ms that a kernel gets to answer
 const ALONE = 'This needs a running notebook: run this cell again, then choose.';
 const HIDDEN = { 'data-absent': '' };
@@ -128,6 +129,22 @@ function button(text, label, act) {
   return made;
 }
 
+/** Change the attributes of an element from those of one look to those of another. */
+function dress(node, old, wanted) {
+  for (const key of Object.keys(old)) if (!(key in wanted)) node.removeAttribute(key);
+  for (const [key, value] of Object.entries(wanted)) if (old[key] !== value) node.setAttribute(key, value);
+}
+
+/** Let the keyboard reach tables that are wider than their frame. */
+function overflow(root) {
+  for (const frame of root.querySelectorAll('.fv-table')) {
+    const wide = frame.scrollWidth > frame.clientWidth + 4;
+    frame.toggleAttribute('data-more', wide);
+    if (wide) frame.tabIndex = 0;
+    else frame.removeAttribute('tabindex');
+  }
+}
+
 function off(made, is) {
   made.setAttribute('aria-disabled', String(is));
 }
@@ -173,11 +190,10 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
 
   function apply(i, version) {
     const [node, before] = [nodes[i], now[i]];
-    const [, look, mark] = now[i] = version;
+    const [, look, mark] = version;
+    now[i] = version;
     if (look !== before[1]) {
-      const [old, wanted] = [drawn.looks[before[1]] ?? HIDDEN, drawn.looks[look] ?? HIDDEN];
-      for (const key of Object.keys(old)) if (!(key in wanted)) node.removeAttribute(key);
-      for (const [key, value] of Object.entries(wanted)) if (old[key] !== value) node.setAttribute(key, value);
+      dress(node, drawn.looks[before[1]] ?? HIDDEN, drawn.looks[look] ?? HIDDEN);
     }
     if (mark !== before[2]) node.innerHTML = drawn.marks[mark] ?? '';
   }
@@ -192,13 +208,13 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
       const { key, group } = drawn.elements[i];
       const able = group === 'boxes' && now[i][1] >= 0 && opens(key, node.dataset.kind);
       if (!able) {
-        for (const name of ['role', 'tabindex', 'aria-label']) node.removeAttribute(name);
+        for (const name of ['role', 'tabindex', 'aria-description']) node.removeAttribute(name);
         return;
       }
       node.setAttribute('role', 'button');
       node.dataset.lmSuppressShortcuts = 'true';
       if (!node.hasAttribute('tabindex')) node.setAttribute('tabindex', '-1');
-      node.setAttribute('aria-label', `${node.querySelector('title')?.textContent ?? key}: ${able}`);
+      node.setAttribute('aria-description', able); // its name is its title
     });
     const found = places();
     if (found.length && !found.some((node) => node.tabIndex === 0)) found[0].setAttribute('tabindex', '0');
@@ -297,16 +313,16 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
 
 // --- what can be looked into ---------------------------------------------------------------------------------------
 
-/** Return the panel that shows the tables of a place; `hint` is called while a line has focus or
- * pointer, `seen` tells the last step that may be shown. */
-function panel(script, hint, seen, closed) {
+/** Return the panel that shows the tables of a place; `level` is what its heading is, `hint` is
+ * called while a line has focus or pointer, `seen` tells the last step that may be shown. */
+function panel(script, level, hint, seen, closed) {
   const box = make('section', { class: 'fv-inside', hidden: '' });
   let rows = [];
 
   function open(p, room) {
     const { inside } = script.pictures[p];
     const label = script.pictures[p].label;
-    const title = make('h3', { tabindex: '-1' }, `${room.name}${label ? ` (${label})` : ''}`);
+    const title = make(level, { tabindex: '-1' }, `${room.name}${label ? ` (${label})` : ''}`);
     const shut = button('\u00d7 close', `close the tables of ${room.name}`, close);
     const head = make('div', { class: 'fv-inside-head' });
     head.append(title, shut);
@@ -383,7 +399,7 @@ function panel(script, hint, seen, closed) {
 /** Return all steps as a table, folded; `show` marks the present one, and hides those that a question bars. */
 function twin({ caption, head, rows }) {
   const details = make('details', { class: 'fv-twin' });
-  const frame = make('div', { class: 'fv-table', tabindex: '0', role: 'region', 'aria-label': caption });
+  const frame = make('div', { class: 'fv-table', role: 'region', 'aria-label': caption });
   const table = make('table');
   const top = table.createTHead().insertRow();
   for (const word of head) top.append(make('th', { scope: 'col' }, word));
@@ -406,8 +422,8 @@ function twin({ caption, head, rows }) {
 
 // --- the stage -----------------------------------------------------------------------------------------------------
 
-/** Fill `root` with the stage of the model's script; return what ends it. */
-function stage(model, root) {
+/** Fill `root` with the stage of the model's script, at the saved step or at its start; return what ends it. */
+function stage(model, root, anew) {
   const script = model.get('script');
   const why = refusal(script);
   if (why) return refuse(root, why);
@@ -415,13 +431,14 @@ function stage(model, root) {
   let step = -1;
   let timer = 0;
   let saving = 0;
+  let settling = 0;
   let speed = 1;
   let picking = null; // null; or the ends chosen so far
 
   const answers = () => model.get('answers') ?? [];
   const status = make('p', { class: 'fv-line', role: 'status', 'aria-live': 'polite' });
-  const heading = make('p', { class: 'fv-says' }, script.says);
-  const inside = panel(script, (p, steps, key) => pictures[p].hint(steps, key ? [key] : []), () => reach(script, answers(), last), () => {
+  const heading = make(model.get('alone') ? 'h1' : 'p', { class: 'fv-says' }, script.says);
+  const inside = panel(script, model.get('alone') ? 'h2' : 'h3', (p, steps, key) => pictures[p].hint(steps, key ? [key] : []), () => reach(script, answers(), last), () => {
     const back = opener?.isConnected ? opener : slider;
     back.focus();
   });
@@ -432,7 +449,7 @@ function stage(model, root) {
   const verdict = make('div', { class: 'fv-answer', role: 'status', tabindex: '-1', hidden: '' });
 
   // What a reader may ask for: other ends, a place by its name, what is folded away.
-  const pick = script.ends && button('Choose both ends', 'choose where the packet starts and where it goes, in the picture', choose);
+  const pick = script.ends && button('Choose both ends', 'Choose both ends of the journey in the picture', choose);
   const search = script.ends && control('input', { type: 'search', 'aria-label': 'find a place by name or address', placeholder: 'find a name or address' });
   const wish = make('p', { class: 'fv-message', 'data-kind': 'note', role: 'status', hidden: '' });
   let waiting = 0;
@@ -542,7 +559,7 @@ function stage(model, root) {
 
   // The controls.
   const first = button('|\u25c0', `first ${script.noun}`, () => go(0));
-  const back = button('\u25c0 back', `previous ${script.noun}`, () => go(step - 1));
+  const back = button('\u25c0 back', `back to the previous ${script.noun}`, () => go(step - 1));
   const play = button('\u25b6 play', 'play', () => (timer ? pause() : run()));
   const next = button('next \u25b6', `next ${script.noun}`, () => go(step + 1));
   const end = button('\u25b6|', `last ${script.noun}`, () => go(last));
@@ -663,35 +680,39 @@ function stage(model, root) {
     table.show(step, reach(script, answers(), last));
     inside.show(step);
     ready();
+    clearTimeout(settling);
+    settling = setTimeout(() => overflow(root), SETTLED);
   }
 
   function save() {
+    model.set('step', step);
     clearTimeout(saving);
-    saving = setTimeout(() => {
-      model.set('step', step);
-      model.save_changes();
-    }, 200);
+    saving = setTimeout(() => model.save_changes(), SETTLED);
   }
 
+  /** Take the keys that step; a control that has a use for a key of its own keeps it. */
   function pressed(event) {
     if (event.key === 'Escape' && picking) return choose();
-    if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey) return null;
-    if (event.target.closest('select, summary, button, .fv-inside, .fv-twin') && !event.key.startsWith('Arrow')) return null;
-    if (event.target.closest('select, .fv-inside, .fv-twin')) return null;
+    const modified = event.altKey || event.ctrlKey || event.metaKey;
+    const own = event.target.closest('select, .fv-inside, .fv-twin');
+    const arrow = event.key.startsWith('Arrow');
+    if (event.defaultPrevented || modified || own || (event.target.closest('button') && !arrow)) return null;
     const to = keyed(event.key, step, last);
-    if (to !== null) go(to);
-    else if (event.key === ' ') play.click();
-    else return null;
+    if (to === null && event.key !== ' ') return null;
+    if (to === null) play.click();
+    else go(to);
     event.preventDefault();
     return event.stopPropagation();
   }
 
   const follow = () => go(model.get('step'), false);
+  const resized = new ResizeObserver(() => overflow(root));
+  resized.observe(root);
   root.addEventListener('keydown', pressed);
   model.on('change:step', follow);
   model.on('change:reply', answered);
   root.replaceChildren(heading, asks, wish, bar, status, quiz, verdict, look, cards, table.details);
-  go(model.get('step') ?? script.start, false);
+  go((anew ? null : model.get('step')) ?? script.start, anew);
   const focus = () => {
     const found = pictures[0].node(script.focus);
     if (found) pictures[0].focus(found);
@@ -699,8 +720,8 @@ function stage(model, root) {
   };
   const stop = () => {
     pause();
-    clearTimeout(saving);
-    clearTimeout(waiting);
+    for (const one of [saving, settling, waiting]) clearTimeout(one);
+    resized.disconnect();
     for (const picture of pictures) picture.stop();
     root.removeEventListener('keydown', pressed);
     model.off('change:step', follow);
@@ -718,22 +739,23 @@ function refuse(root, why) {
 function render({ model, el }) {
   const root = make('div', { class: 'fv-widget fv-stage' });
   let now = null;
-  const draw = () => {
+  const draw = (anew) => {
     const had = root.contains(document.activeElement);
     now?.stop();
     try {
-      now = stage(model, root);
+      now = stage(model, root, anew);
     } catch (error) {
       now = refuse(root, `This stage cannot be shown (${error.message}). Run this cell again.`);
     }
     if (had) now.focus();
   };
+  const redraw = () => draw(true);
   el.append(root);
-  model.on('change:script', draw);
-  draw();
+  model.on('change:script', redraw);
+  draw(false);
   return () => {
     now.stop();
-    model.off('change:script', draw);
+    model.off('change:script', redraw);
   };
 }
 

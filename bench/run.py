@@ -25,10 +25,11 @@ from bench.line import FULL, QUICK, Line, Scale  # noqa: E402
 from bench.lookups import lookup  # noqa: E402
 from bench.notebooks import notebooks  # noqa: E402
 from bench.pictures import picture  # noqa: E402
+from bench.stages import stage  # noqa: E402
 from bench.traces import trace  # noqa: E402
 
 Group = Callable[[Scale], Iterator[Line]]
-GROUPS: tuple[Group, ...] = (imports, trace, build, lookup, picture, browser, notebooks, memory, lab)
+GROUPS: tuple[Group, ...] = (imports, trace, build, lookup, picture, stage, browser, notebooks, memory, lab)
 NAMES = tuple(group.__name__ for group in GROUPS)
 WIDTHS = (68, 62, 12, 7)
 

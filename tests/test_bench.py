@@ -9,10 +9,10 @@ from functools import lru_cache
 import pytest
 
 from bench import run
-from bench.line import BUDGETS, IMPORT, QUICK, TRACE, Line, Scale, both, number, p95
+from bench.line import BROWSED, BUDGETS, IMPORT, QUICK, TRACE, Line, Scale, both, number, p95
 from tests.checkout import ROOT
 
-OF_A_BROWSER = {"browser"}
+OF_A_BROWSER = {"browser", "stage"}
 each_group = pytest.mark.parametrize(
     "group",
     [pytest.param(g, marks=pytest.mark.browser if g.__name__ in OF_A_BROWSER else ()) for g in run.GROUPS],
@@ -41,6 +41,11 @@ def test_every_budget_has_a_line() -> None:
     groups = [group for group in run.GROUPS if group.__name__ not in OF_A_BROWSER]
     measured = {line.budget for group in groups for line in lines_of(group)}
     assert set(BUDGETS) <= measured
+
+
+@pytest.mark.browser
+def test_every_budget_of_a_browser_has_a_line() -> None:
+    assert set(BROWSED) <= {line.budget for line in lines_of(run.stage)}
 
 
 def test_pictures_and_traces_are_measured_at_both_sizes() -> None:

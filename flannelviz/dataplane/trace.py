@@ -78,7 +78,8 @@ def destination_address(network: Network, destination: str | IPv4Address) -> IPv
         raise PacketError(f"the destination {destination!r} is neither a name nor an IPv4 address")
     if destination.lower() == INTERNET.lower():
         return OUTSIDE_HOST
-    if _looks_like_an_address(destination):
+    named = destination in network.nodes or destination in network.pods or destination in network.ecs
+    if _looks_like_an_address(destination) and not named:
         return parse_address(destination)
     found = network.address(destination)
     if found is None:
@@ -89,7 +90,7 @@ def destination_address(network: Network, destination: str | IPv4Address) -> IPv
 
 
 def _looks_like_an_address(text: str) -> bool:
-    """Return whether `text` must be an address: no name has a colon, or nothing but digits, dots and a slash."""
+    """Return whether `text` must be an address, unless a dump calls a place so."""
     return ":" in text or not text.strip("0123456789./ ")
 
 

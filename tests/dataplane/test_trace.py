@@ -1,5 +1,6 @@
 """Journeys there and back on the running example: who is visited, which row decides, what the receiver sees."""
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -259,6 +260,16 @@ def test_a_text_that_can_only_be_an_address_is_judged_as_one(destination: str, w
     with pytest.raises(AddressPlanError) as caught:
         trace(article(), "a1", destination)
     assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize("name", ["fd00::b1", "10.0.0.5", "node:a"])
+def test_a_place_that_a_dump_names_like_an_address_is_still_found(name: str) -> None:
+    def at(place: str, address: str) -> dict[str, object]:
+        return {"metadata": {"name": place}, "status": {"addresses": [{"type": "InternalIP", "address": address}]}}
+
+    nodes = [{"kind": "Node", **at("node-a", "192.168.0.1")}, {"kind": "Node", **at(name, "192.168.0.2")}]
+    found = read_kubectl(json.dumps({"kind": "List", "apiVersion": "v1", "items": nodes}))
+    assert trace(found.network, "node-a", name).request[0].sent.dst == IPv4Address("192.168.0.2")
 
 
 @pytest.mark.parametrize("destination", [None, 5])

@@ -48,6 +48,24 @@ def test_keys_step_and_python_hears_of_it(lab: LabPage, work: Path) -> None:
     assert lab.kernel_errors() == []
 
 
+def test_a_busy_kernel_does_not_throw_the_reader_back(lab: LabPage, work: Path) -> None:
+    write(work / "busy.ipynb", SHOWN)
+    lab.open("busy.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    page = lab.page
+    busy = "session.kernel.requestExecute({code: 'import time; time.sleep(1.5)'})"
+    page.evaluate(f"() => {{ window.jupyterapp.shell.currentWidget.sessionContext.{busy} }}")
+    page.locator(".fv-stage input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)  # the kernel is told, and confirms it when it wakes up
+    for turn in range(24):  # on and back, so that there is always something that was not told yet
+        page.keyboard.press("ArrowLeft" if turn and turn % 2 == 0 else "ArrowRight")
+        expect(page.locator(".fv-counter")).to_have_text(f"hop {3 + turn % 2} of 10")
+        page.wait_for_timeout(80)
+    lab.wait_for_kernel()
+    expect(page.locator(".fv-counter")).to_have_text("hop 4 of 10")
+
+
 def test_a_saved_notebook_goes_on_without_its_kernel(lab: LabPage, work: Path) -> None:
     write(work / "kept.ipynb", SHOWN)
     lab.open("kept.ipynb")

@@ -687,7 +687,11 @@ function stage(model, root, anew) {
   function save() {
     model.set('step', step);
     clearTimeout(saving);
-    saving = setTimeout(() => model.save_changes(), SETTLED);
+    saving = setTimeout(() => {
+      saving = 0;
+      model.set('step', step);
+      model.save_changes();
+    }, SETTLED);
   }
 
   /** Take the keys that step; a control that has a use for a key of its own keeps it. */
@@ -705,7 +709,8 @@ function stage(model, root, anew) {
     return event.stopPropagation();
   }
 
-  const follow = () => go(model.get('step'), false);
+  // A slow kernel confirms a step that the reader has left behind: what is not saved yet counts for more.
+  const follow = () => (saving ? null : go(model.get('step'), false));
   const resized = new ResizeObserver(() => overflow(root));
   resized.observe(root);
   root.addEventListener('keydown', pressed);

@@ -28,10 +28,9 @@ explorer, stepper = lab.journey({network}), lab.events(article_timeline())
 display(explorer, stepper)
 for _, place in explorer.source.options:
     explorer.source.value = place
-for hop in range(1, explorer.steps.slider.max + 1):
-    explorer.steps.slider.value = hop
-for event in range(1, stepper.slider.max + 1):
-    stepper.slider.value = event
+for stage in (explorer.stage, stepper):
+    for step in range(len(stage.script["steps"])):
+        stage.step = step
 """
 LEARNER = STEP_AND_TRACE.format(network="three_nodes()")
 FIGURES = """

@@ -39,7 +39,7 @@ def drawings(network: Network, where: str, scale: Scale) -> Iterator[Line]:
 
 
 def changes(network: Network, where: str, scale: Scale) -> Iterator[Line]:
-    """Yield the time from a new value in a control to new SVG text in the widget that shows it."""
+    """Yield the time from a new value in a control to a new script for the stage that shows it."""
     from flannelviz.views.widgets import TraceExplorer
 
     made: list[TraceExplorer] = []
@@ -58,7 +58,7 @@ def moved(explorer: object, moves: int) -> list[float]:
         control, values = (explorer.address, places) if move % 2 else (explorer.source, sources)
         shown = (explorer.source.value, explorer.destination.value, explorer.address.value)
         value = random.choice([value for value in values if value not in shown])
-        before = explorer.screen.value
+        before = explorer.stage.script
         taken.append(seconds(setattr, control, "value", value) * 1000)
-        assert explorer.screen.value != before, f"no new picture for {value}"
+        assert explorer.stage.script != before, f"no new picture for {value}"
     return taken

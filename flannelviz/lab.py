@@ -10,7 +10,7 @@ for, so that this module costs nothing where there is no ipywidgets.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flannelviz.allocations import allocation
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from flannelviz.kernel.witness import Witness
     from flannelviz.packet import Trace
     from flannelviz.views.picture import Picture
+    from flannelviz.views.stage import Question
+    from flannelviz.views.stage import Stage as Shown
     from flannelviz.views.widgets import (
-        EventStepper,
         FaultExplorer,
         PlanExplorer,
         Predict,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from flannelviz.views.widgets.predict import Choices
 
 __all__ = [
+    "ask",
     "events",
     "example_dump",
     "faults",
@@ -67,11 +69,26 @@ def predict(
     return Predict(question, choices, right=right, reveal=reveal, accept=accept, otherwise=otherwise)
 
 
-def journey(network: Network, source: str = "", destination: str = "") -> TraceExplorer:
+def ask(
+    question: str, choices: Mapping[str, str], *, right: str, before: int = 1, boxes: Mapping[str, str] | None = None
+) -> Question:
+    """Return a question that a stage asks before it shows step `before`.
+
+    `choices` has the reason of the right one, and the misconception of each other, as in `predict`.
+    `boxes` names the element of the picture that stands for a choice, so that one may click there to answer.
+    """
+    from flannelviz.views.stage import asked
+
+    return asked(question, choices, right=right, before=before, boxes=boxes or {})
+
+
+def journey(
+    network: Network, source: str = "", destination: str = "", questions: Sequence[Question] = ()
+) -> TraceExplorer:
     """Return a widget that sends a packet through `network` and walks with it, hop by hop."""
     from flannelviz.views.widgets import TraceExplorer
 
-    return TraceExplorer(network, source, destination, trace=trace)
+    return TraceExplorer(network, source, destination, trace=trace, questions=questions)
 
 
 def picture(network: Network, trace: Trace | None = None) -> Picture:
@@ -91,11 +108,14 @@ def printed(figure: Any, says: str, twin: object = None) -> Picture:
     return figure_picture(figure, says, twin)
 
 
-def events(timeline: Timeline, stage: Stage | None = None) -> EventStepper:
-    """Return a widget that steps through all events of `timeline`, or through those of one stage."""
-    from flannelviz.views.widgets import EventStepper
+def events(timeline: Timeline, stage: Stage | None = None, questions: Sequence[Question] = ()) -> Shown:
+    """Return a stage that steps through all events of `timeline`, or through those of one stage of the cluster.
 
-    return EventStepper(timeline, stage)
+    Raises: ValueError if there are none, or more than a stage holds.
+    """
+    from flannelviz.views.stage import events
+
+    return events(timeline, stage, questions)
 
 
 def plan(nodes: int = 3, pods_per_node: int = 2) -> PlanExplorer:
@@ -174,7 +194,8 @@ def your_cluster(example: str | None = None) -> YourCluster:
     """Return a widget that reads what `kubectl get nodes,pods -A -o json` printed."""
     from flannelviz.views.widgets import YourCluster
 
-    return YourCluster(read=read_kubectl, allocation=allocation, example=example_dump() if example is None else example)
+    text = example_dump() if example is None else example
+    return YourCluster(read=read_kubectl, allocation=allocation, trace=trace, example=text)
 
 
 def example_dump() -> str:

@@ -13,7 +13,7 @@ from flannelviz.topologies import article, article_timeline
     ("made", "says"),
     [
         (lambda: lab.journey(article(), "a1", "Internet"), "<TraceExplorer: a1 to Internet: request and reply arrive>"),
-        (lambda: lab.events(article_timeline(), "pod"), "<EventStepper: event 33 of 60: container runtime starts"),
+        (lambda: lab.events(article_timeline(), "pod"), "<Stage: events 33 to 60 of 60>"),
         (lambda: lab.plan(nodes=2), "<PlanExplorer: VPC CIDR to ECS addresses: 2 of 252"),
         (lambda: lab.faults(article(), "a1", "b1", fault="cni0-down"), "<FaultExplorer: cni0-down at node-a: a1 to b1"),
         (
@@ -22,6 +22,7 @@ from flannelviz.topologies import article, article_timeline
         ),
         (lambda: lab.your_cluster(), "<YourCluster: nothing was read yet>"),
         (lambda: lab.twice(article(), "a1", "b1"), "<Twice: a1 pings b1 in the network as it was built. ✓ Model and"),
+        (lambda: lab.ask("Why?", {"so": "because"}, right="so"), "Question(step=1, asks='Why?'"),
         (lambda: lab.predict("Why?", {"so": "because"}, right="so"), "<Predict: Why? (not answered yet)>"),
     ],
 )

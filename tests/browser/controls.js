@@ -2,7 +2,7 @@
 // A control is looked for in what a browser knows (buttons, sliders, lists, fields), not in the project's classes.
 window.flannelvizControls = (() => {
     const OUTPUT = '.jp-Notebook .jp-OutputArea-output';
-    const CONTROL = 'select, textarea, input, button, [role=slider], [role=tab], .jupyter-widget-Collapse-header';
+    const CONTROL = 'select, textarea, input, button, [role=slider], [role=tab], .jupyter-widget-Collapse-header, svg [role=button]';
     const SHOWN = '.fv-picture, .fv-table, .fv-answer, .fv-message';
     const UPLOAD = '.widget-upload, input[type=file]';
     const CHOICES = '.widget-toggle-buttons';
@@ -18,7 +18,9 @@ window.flannelvizControls = (() => {
         if (element.matches('.jupyter-widget-Collapse-header, [role=tab]')) return 'disclosure';
         if (element.getAttribute('role') === 'slider' || element.type === 'range') return 'slider';
         if (element.closest(CHOICES)) return 'choices';
-        if (element.matches('[data-fv-motion]')) return 'motion';
+        if (element.closest('svg')) return 'places';
+        if (element.matches('.fv-play, .fv-stage [aria-pressed]')) return 'motion';
+        if (element.closest('.fv-inside-head')) return 'disclosure';
         if (element.matches(UPLOAD)) return 'upload';
         if (element.matches('button, input[type=button], input[type=submit]')) return buttonKind(element);
         if (element.matches('select, textarea')) return element.localName;
@@ -37,12 +39,14 @@ window.flannelvizControls = (() => {
     function groupOf(element, kind) {
         const quiz = element.closest('.fv-quiz');
         if (kind === 'radios') return [...element.closest(RADIOS).querySelectorAll('input[type=radio]')];
+        if (kind === 'places') return [...element.closest('svg').querySelectorAll('[role=button]')];
         if (kind === 'choices') return [...(element.closest(CHOICES) ?? quiz).querySelectorAll('button')];
         return [element];
     }
 
     // Radio buttons and toggles without a name of their own are called by their options.
     function labelOf(element, parts) {
+        if (element.closest('svg')) return 'the places of the picture';
         const frame = element.closest('.widget-inline-hbox, .widget-radio');
         const label = frame?.querySelector('.widget-label') ?? element.labels?.[0];
         const own = element.matches('button, .jupyter-widget-Collapse-header, [role=tab]') ? element.textContent : '';
@@ -59,6 +63,15 @@ window.flannelvizControls = (() => {
         const number = text => (text === '' || text == null ? null : Number(text));
         const read = (attribute, property) => number(element.getAttribute(attribute) ?? element[property]);
         return {now: read('aria-valuenow', 'value'), min: read('aria-valuemin', 'min'), max: read('aria-valuemax', 'max')};
+    }
+
+    // What goes on until it is switched off again: a stage that plays, or that asks for both ends.
+    const isOn = part => part.matches('[aria-pressed=true], [aria-label=pause]');
+
+    // What one types to find a place: what its box is called, another box each time.
+    function nameOfPlace(element, turn) {
+        const places = [...element.closest('.fv-stage').querySelectorAll('svg [role=button]')].filter(visible);
+        return places[turn % places.length].querySelector('title').textContent;
     }
 
     const chosen = part => part.checked || part.matches('.mod-active, [aria-pressed=true], [aria-checked=true]');
@@ -92,7 +105,6 @@ window.flannelvizControls = (() => {
             label: labelOf(element, parts),
             movable: canMove(kind, parts),
             quiz: element.closest('.fv-quiz') !== null,
-            single: kind === 'slider' && range(element).max <= range(element).min,
         }));
     }
 
@@ -124,7 +136,7 @@ window.flannelvizControls = (() => {
     function shown(area, selector) {
         return [...area.querySelectorAll(selector)].map(part => {
             const copy = part.cloneNode(true);
-            copy.querySelectorAll(CONTROL).forEach(control => control.remove());
+            [...copy.querySelectorAll(CONTROL)].filter(part => !part.closest('svg')).forEach(part => part.remove());
             return `${visible(part) ? 'shown' : 'hidden'} ${copy.outerHTML}`;
         }).join('\n');
     }
@@ -139,5 +151,5 @@ window.flannelvizControls = (() => {
         }
     }
 
-    return {list, nextPart, anyPart, nextOption, confirmers, range, shown, settled, areaOf};
+    return {isOn, nameOfPlace, list, nextPart, anyPart, nextOption, confirmers, range, shown, settled, areaOf};
 })();

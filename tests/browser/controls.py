@@ -30,8 +30,9 @@ MOST_WAKES = 6  # how often one control is used for the sake of another
 ON_THE_WAY = {"disclosure", "confirm"}  # used to reach or to finish a move, not moved for their own sake
 
 PICTURE, TABLE, ANSWER = ".fv-picture", ".fv-table", ".fv-answer"
+INSIDE = ".fv-inside"
 NOTE, ALARM = ".fv-message[data-kind=note]", ".fv-message:not([data-kind=note])"
-WORDS = {PICTURE: "picture", TABLE: "table", ANSWER: "answer", NOTE: "note"}
+WORDS = {PICTURE: "picture", INSIDE: "panel", TABLE: "table", ANSWER: "answer", NOTE: "note"}
 # What these controls change by design instead of the picture, and why.
 FRUIT = {
     "dump": (NOTE, "a pasted text is read when Read is pressed, and Read moves the picture; a note says so"),
@@ -43,13 +44,15 @@ FRUIT = {
         ("fault is on", "fault is off"),
         (TABLE, "a fault that the journey does not meet changes no picture; its table says whether it is on"),
     ),
+    "the places of the picture": (INSIDE, "what a place holds opens beside the picture"),
     "service CIDR": (TABLE, "addresses of Services are in no route, so no picture has them; a table counts them"),
 }
+CORNER = {"x": 12, "y": 8}  # of a box, where no other box lies on it
+SEARCH, SPEED = "find a place by name or address", "speed"
 # What to type where neither an example beside the field nor the next number will always do.
 VALID = {
     "cluster CIDR, if you know it": ("10.0.0.0/8", "10.0.0.0/7"),  # holds every dump's addresses, as the rule is
 }
-BACK_AND_ON = {"\N{BLACK LEFT-POINTING TRIANGLE} back", "next \N{BLACK RIGHT-POINTING TRIANGLE}"}
 # Choices that mean nothing alone: this one stands for the text field beside its list.
 SKIPPED = ["the address typed"]
 Key = tuple[int, str, str, int]
@@ -65,7 +68,6 @@ class Control:
     label: str
     movable: bool
     quiz: bool
-    single: bool  # a slider with one place to be
 
     @property
     def can_wake(self) -> bool:
@@ -144,7 +146,8 @@ class Driver:
         return self.moves[key] >= MOVES
 
     def _least_moved(self, keys: Iterable[Key]) -> Key:
-        return min(keys, key=self.moves.__getitem__)
+        """Return the control to move next; the answers of a stage come first, since it goes no farther without."""
+        return min(keys, key=lambda key: (key[1] != "choices", self.moves[key]))
 
     def _wake(self, asleep: Key, controls: dict[Key, Control]) -> None:
         """Bring a control that is disabled or hidden back to life: ask again, or use something else in its cell."""
@@ -156,15 +159,8 @@ class Driver:
         awake = [key for key in neighbours if key not in self.complaints and self.moves[key] < MOST_WAKES]
         if awake:
             self._move(self._least_moved(awake), controls)
-        elif not self._has_nowhere_to_go(controls[asleep], controls.values()):
-            self.complaints[asleep] = f"{controls[asleep]} can never be used twice"
         else:
-            self.final.add(asleep)
-
-    def _has_nowhere_to_go(self, control: Control, controls: Iterable[Control]) -> bool:
-        """Return whether a control belongs to a walk of one step, as where nothing is known after the first hop."""
-        walks = [other for other in controls if other.cell == control.cell and other.single]
-        return bool(walks) and (control.single or control.label in BACK_AND_ON)
+            self.complaints[asleep] = f"{controls[asleep]} can never be used twice"
 
     def _ask_again(self, key: Key, control: Control) -> None:
         """Press the button that takes the answer away, if the question has one."""
@@ -184,7 +180,7 @@ class Driver:
             self.complaints[key] = f"{control} was moved, and {missing}"
         else:
             self.lab.wait_for_kernel()
-        if control.kind == "motion":
+        if control.kind == "motion" and element.evaluate("part => window.flannelvizControls.isOn(part)"):
             element.click()
 
     def _missing(self, control: Control, element: ElementHandle, area: Area, turn: int) -> str:
@@ -196,6 +192,8 @@ class Driver:
             return "" if self._is_answered(control, element, area, turn) else "no answer near it changed"
         if control.kind == "upload":
             return self._missing_of_upload(element, area)
+        if control.label == SPEED:
+            return self._missing_of_speed(control, element, area, turn)
         fruit = fruit_of(control, area)
         before = area.shown(fruit)
         self._act(control, element, turn)
@@ -249,6 +247,19 @@ class Driver:
         followed = area.follows(PICTURE, picture) and area.follows(TABLE, table)
         return "" if followed else "no picture or no table near it changed"
 
+    def _missing_of_speed(self, control: Control, element: ElementHandle, area: Area, turn: int) -> str:
+        """Choose another speed, and see that the stage plays."""
+        act(control, element, turn)
+        before = area.shown(PICTURE)
+        play = element.evaluate_handle("part => part.parentElement.querySelector('.fv-play')").as_element()
+        assert play is not None
+        play.click()
+        if not area.follows(PICTURE, before):
+            return "no picture near it plays"
+        if play.evaluate("part => window.flannelvizControls.isOn(part)"):
+            play.click()
+        return ""
+
     def _choose_file(self, element: ElementHandle, name: str, text: str) -> None:
         with self.page.expect_file_chooser() as chooser:
             element.click()
@@ -258,6 +269,9 @@ class Driver:
         if control.label == "dump":
             element.fill(next(self.dumps))
             element.press("Tab")
+        elif control.label == SEARCH:
+            element.fill(element.evaluate("(part, turn) => window.flannelvizControls.nameOfPlace(part, turn)", turn))
+            element.press("Enter")
         else:
             act(control, element, turn)
 
@@ -318,6 +332,8 @@ def act(control: Control, element: ElementHandle, turn: int) -> None:
         valid = VALID.get(control.label)
         element.fill(valid[turn % len(valid)] if valid else another(element, turn))
         element.press("Enter" if kind == "text" else "Tab")
+    elif kind == "places":
+        element.click(position=CORNER) if turn % 2 else element.press("Enter")
     elif kind in {"button", "motion", "choices", "radios", "checkbox"}:
         element.click()
     else:

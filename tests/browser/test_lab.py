@@ -77,11 +77,6 @@ def quiz(answers=True, again=None):
     box.add_class('fv-quiz')
     return box
 
-def one_hop():
-    hop = widgets.IntSlider(value=1, min=1, max=1, disabled=True)
-    on = widgets.Button(description='next \\N{BLACK RIGHT-POINTING TRIANGLE}', disabled=True)
-    return widgets.VBox([hop, on, picture_of(hop)])
-
 def tabs():
     control = widgets.IntSlider(max=1)
     return widgets.VBox([widgets.Tab([widgets.HTML('read this first'), control]), picture_of(control)])
@@ -124,6 +119,38 @@ def test_each_kind_of_control_is_moved(lab: LabPage, work: Path) -> None:
     lab.check_clean()
 
 
+STAGE = """
+from flannelviz import article, lab
+asked = lab.ask("Where does it end?", {"a1": "It leaves.", "b1": "So it is."}, right="b1", before=3, boxes={"a1": "a1"})
+lab.journey(article(), "a1", "b1", [asked])
+"""
+DEAF_STAGE = """
+deaf = lab.journey(article(), "a1", "b1")
+deaf.stage.travel = lambda *_: None
+deaf
+"""
+
+
+def test_a_stage_is_moved_by_all_that_it_has(lab: LabPage, work: Path) -> None:
+    assert open_cells(lab, work, STAGE)
+    driver = Driver(lab)
+    assert driver.move_everything() == []
+    moved = {(kind, label): times for (_, kind, label, _), times in driver.moves.items()}
+    assert [moved.pop(key) for key in [*moved] if key[0] == "choices"] == [1], "a stage asks once"
+    expected = {("slider", "hop"), ("motion", "play"), ("select", "speed"), ("places", "the places of the picture")}
+    expected |= {("button", f"{where} hop") for where in ("first", "back to the previous", "next", "last")}
+    assert expected | {("text", "find a place by name or address")} <= set(moved)
+    assert all(times >= MOVES for (kind, _), times in moved.items() if kind != "disclosure"), moved
+    lab.check_clean()
+
+
+def test_a_list_that_moves_no_stage_is_seen(lab: LabPage, work: Path) -> None:
+    assert open_cells(lab, work, STAGE, DEAF_STAGE)
+    complaints = Driver(lab).move_everything()
+    assert "the select 'from' of cell 1 was moved, and no picture near it changed" in complaints
+    assert not [complaint for complaint in complaints if "cell 0" in complaint]
+
+
 def test_a_control_without_effect_is_seen(lab: LabPage, work: Path) -> None:
     deaf = "widgets.VBox([widgets.IntSlider(description='hop'), widgets.HTML('<p class=fv-picture>')])"
     far_away = "hop = widgets.IntSlider(description='hop')\npicture = picture_of(hop)\nhop"
@@ -132,7 +159,7 @@ def test_a_control_without_effect_is_seen(lab: LabPage, work: Path) -> None:
     careless = "reader(careful=False)"
     refusing = "refusing(widgets.IntSlider(description='hop'))"
     once = "quiz(again=False)"
-    cells = (deaf, far_away, "picture", disabled, no_answer, careless, refusing, once, "one_hop()")
+    cells = (deaf, far_away, "picture", disabled, no_answer, careless, refusing, once)
     assert open_cells(lab, work, HELPERS, *cells)
     assert Driver(lab).move_everything() == [
         "the slider 'hop' of cell 1 was moved, and no picture near it changed",

@@ -6,7 +6,7 @@ import ipywidgets as widgets
 import pytest
 
 from flannelviz.model import parse_network
-from flannelviz.views.widgets.panel import marked, prose
+from flannelviz.views.markup import marked, prose
 from flannelviz.views.widgets.predict import Predict
 
 ARRIVES = {

@@ -1,128 +1,42 @@
-"""Stepping: the picture, the words and the table move together, and a refused input changes none of them."""
+"""Walking: the controls, the picture and the words say one thing, and a refused input changes none of them."""
 
-import re
+import json
 from dataclasses import replace
 
 import pytest
 
 from flannelviz import lab
-from flannelviz.controlplane.timeline import build
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.faults import break_network
 from flannelviz.model import Pod
 from flannelviz.network import Network
-from flannelviz.topologies import article, article_timeline, plan
-from flannelviz.views.widgets.steps import is_off
+from flannelviz.topologies import article, article_timeline
 
-BOX = re.compile(r'id="([^"]+)"[^>]*>.*?<rect (x="[^"]+" y="[^"]+" width="[^"]+")')
 EVIL = '<img src=x onerror="alert(1)">'
 
 
-def screens(widget) -> tuple[str, ...]:
-    return tuple(getattr(widget, name).value for name in ("line", "screen", "card", "table"))
+def shown(widget) -> str:
+    """Return everything that the stage of a widget shows, as text."""
+    return json.dumps(widget.stage.script, ensure_ascii=False)
+
+
+def wish(widget, **wanted) -> str:
+    """Ask for something in the picture; return what is said about it."""
+    widget.stage.wish = {**wanted, "number": widget.stage.wish.get("number", 0) + 1}
+    assert widget.stage.reply["number"] == widget.stage.wish["number"]
+    return widget.stage.reply["says"]
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
-def test_each_event_changes_words_and_table():
-    stepper = lab.events(article_timeline())
-    seen = set()
-    for number in range(1, len(article_timeline()) + 1):
-        stepper.slider.value = number
-        seen.add((stepper.line.value, stepper.table.value))
-        assert f"event {number} of 60" in stepper.line.value
-    assert len(seen) == 60
-
-
-def test_an_event_names_its_author_and_its_rows():
-    stepper = lab.events(article_timeline())
-    stepper.slider.value = 29
-    assert "<b>cloud-controller-manager</b> creates the VPC route entry 172.16.0.128/25" in stepper.line.value
-    assert '<td class="fv-short">+</td>' in stepper.card.value and "aliyun vpc CreateRouteEntry" in stepper.card.value
-    assert 'data-lit="wrote"' in stepper.screen.value
-
-
-@pytest.mark.parametrize(
-    ("stage", "first", "last"), [("initial", 1, 6), ("cluster", 7, 14), ("node", 15, 32), ("pod", 33, 60)]
-)
-def test_a_stage_has_its_own_events(stage, first, last):
-    stepper = lab.events(article_timeline(), stage)
-    assert (stepper.slider.min, stepper.slider.max, stepper.slider.value) == (first, last, first)
-    assert f"{stage} stage" in stepper.line.value
-
-
-def size(widget) -> tuple[float, float]:
-    width, height = re.search(r'viewBox="0 0 (\S+) (\S+)"', widget.picture).groups()
-    return float(width), float(height)
-
-
-@pytest.mark.parametrize("stage", ["initial", "cluster", "node", "pod"])
-def test_nothing_moves_within_a_stage(stage):
-    stepper = lab.events(article_timeline(), stage)
-    stood: dict[str, str] = {}
-    for number in range(stepper.slider.min, stepper.slider.max + 1):
-        stepper.slider.value = number
-        for box, place in BOX.findall(stepper.picture):
-            assert stood.setdefault(box, place) == place, (number, box)
-    assert len(stood) >= 10
-
-
-def test_a_stage_takes_no_room_for_what_comes_later():
-    heights = [size(lab.events(article_timeline(), stage))[1] for stage in ("initial", "cluster", "pod")]
-    assert heights == sorted(set(heights))
-    assert size(lab.events(article_timeline())) == size(lab.events(article_timeline(), "pod"))
-
-
-def test_a_long_artefact_opens_on_demand():
-    stepper = lab.events(article_timeline())
-    stepper.slider.value = 13
-    assert "<details><summary>" in stepper.card.value and " lines)</summary><pre>" in stepper.card.value
-    assert "fv-columns" not in stepper.card.value, "nothing stands beside a single sentence"
-    stepper.slider.value = 29
-    assert "<details>" not in stepper.card.value and "fv-columns" in stepper.card.value
-
-
-@pytest.mark.parametrize("moved_to", [7, 10])
-def test_a_page_without_a_kernel_shows_the_whole_stage(moved_to):
-    stepper = lab.events(article_timeline(), "cluster")
-    stepper.slider.value = moved_to
-    still = stepper.still()
-    assert still.says == "events 7 to 14 of 60, and the network after them"
-    assert "data-lit" not in still.picture.partition("</style>")[2] and "172.16.8.0/25" in still.picture
-    assert still.twin.count("<tr>") == 1 + 8 and "aria-current" not in still.twin
-    assert all(event.component in still.twin for event in stepper.timeline.events[6:14])
+def test_events_are_a_stage():
+    assert repr(lab.events(article_timeline(), "pod")) == "<Stage: events 33 to 60 of 60>"
 
 
 def test_an_unknown_stage_is_refused():
     with pytest.raises(ValueError, match="no stage 'pods'; choose one of initial, cluster, node, pod"):
         lab.events(article_timeline(), "pods")
-
-
-def test_the_buttons_end_where_the_events_end():
-    stepper = lab.events(article_timeline(), "initial")
-    steps = stepper.steps
-    assert is_off(steps.back) and not is_off(steps.on)
-    for _ in range(7):
-        steps.on.click()
-    assert stepper.slider.value == 6 and is_off(steps.on) and not is_off(steps.back)
-    assert steps.on.tooltip == "this is the last event" and not steps.on.disabled, "the focus stays where it is"
-    steps.back.click()
-    assert stepper.slider.value == 5
-
-
-def test_a_timeline_that_fails_says_so():
-    stepper = lab.events(article_timeline())
-    before = screens(stepper)
-    stepper.timeline = None
-    stepper.slider.value = 2
-    assert "AttributeError" in stepper.message.value
-    assert screens(stepper) == before
-
-
-def test_a_long_timeline_is_listed_as_far_as_one_reads():
-    still = lab.events(build(plan(nodes=20))).still()
-    assert still.twin.count("<tr>") == 1 + 100 and still.says.endswith("; the first 100 are listed")
 
 
 # --- journeys -------------------------------------------------------------------------------------------------------
@@ -135,35 +49,15 @@ def journey():
 
 def test_a_journey_starts_at_its_first_hop(journey):
     assert journey.says == "a1 to b1: request and reply arrive"
-    assert (journey.slider.min, journey.slider.max, journey.slider.value) == (1, 10, 1)
-    assert "hop 1 of 10: a1 routes to 172.16.0.129" in journey.line.value
-
-
-def test_each_hop_lights_its_place_and_shows_its_evidence(journey):
-    journey.slider.value = 2
-    assert 'data-hop="2"' in journey.screen.value
-    assert "default via 192.168.0.253 dev eth0" in journey.card.value
-    assert "ssh node-a ip route get 172.16.8.2" in journey.card.value
-    assert "ttl 64 → 63" in journey.card.value
-    assert journey.table.value.count("aria-current") == 1
-
-
-def test_a_page_without_a_kernel_shows_the_whole_way(journey):
-    still = journey.still()
-    assert still.says == journey.says and still.twin.count("<tr>") == 1 + 10
-    lit = re.findall(r'class="fv-badge" data-hop="(\d+)" data-direction="\w+" data-lit=', still.picture)
-    assert lit == [str(number) for number in range(1, 11)]
-
-
-def test_the_runner_up_is_shown(journey):
-    assert "without it" in journey.card.value
-    assert "<code>default via 172.16.0.129 dev eth0</code>" in journey.card.value
+    steps = journey.stage.script["steps"]
+    assert (len(steps) - 1, journey.stage.step) == (10, 1)
+    assert steps[1]["says"].startswith("hop 1 of 10: a1 routes to 172.16.0.129")
 
 
 def test_changing_an_end_starts_again(journey):
-    journey.slider.value = 5
+    journey.stage.step = 5
     journey.destination.value = "Internet"
-    assert journey.slider.value == 1 and journey.slider.max == 8
+    assert journey.stage.step == 1 and len(journey.stage.script["steps"]) == 1 + 8
     assert journey.says == "a1 to Internet: request and reply arrive"
     journey.source.value = "node-b"
     assert journey.says.startswith("node-b to Internet")
@@ -182,12 +76,12 @@ def test_the_address_may_be_given_from_the_start():
 
 @pytest.mark.parametrize("typed", ["172.16.8", "node-z", "224.0.0.1", EVIL, "fe80::1", "172.16.8.1/25", "172.16.8.300"])
 def test_a_bad_address_stands_beside_its_field(journey, typed):
-    journey.slider.value = 3
-    before = screens(journey), journey.journey, journey.says
+    journey.stage.step = 3
+    before = shown(journey), journey.stage.step, journey.journey, journey.says
     journey.address.value = typed
     said = journey.address_field.message.value
     assert 'role="alert"' in said and "the picture still shows a1 to b1" in said and "<img" not in said
-    assert (screens(journey), journey.journey, journey.says) == before
+    assert (shown(journey), journey.stage.step, journey.journey, journey.says) == before
     assert journey.source_field.message.value == "" and journey.message.value == ""
 
 
@@ -207,13 +101,13 @@ def test_choosing_to_type_asks_for_an_address(journey):
 def test_the_packet_decides_too(journey):
     journey.size.value = 2000
     assert journey.says == "a1 to b1: the request is lost at a1, larger than the MTU"
-    assert 'data-ok="no"' in journey.result.value
+    assert journey.stage.script["steps"][1]["lost"]
     journey.size.value = 84
     journey.ttl.value = 1
     assert "lost at node-a, TTL exceeded" in journey.says
     journey.ttl.value = 64
     journey.proto.value = "tcp"
-    assert "tcp, source not set → 172.16.8.2 port 80" in journey.line.value
+    assert "tcp, source not set → 172.16.8.2 port 80" in shown(journey)
 
 
 def test_a_number_that_does_not_fit_is_set_and_said(journey):
@@ -226,25 +120,45 @@ def test_a_number_that_does_not_fit_is_set_and_said(journey):
     assert journey.packet_field.message.value == ""
 
 
-def test_the_lookups_of_a_hop_stand_below_the_buttons(journey):
-    walk = next(child for child in journey.children if "fv-beside" in child._dom_classes)
-    assert walk.children[0].children == (journey.steps, journey.line, journey.card)
-    assert walk.children[1].children == (journey.screen,)
-
-
-def test_a_hop_without_a_row_says_what_it_did(journey):
-    journey.destination.value = "Internet"
-    assert "belongs to the VPC" in journey.table.value and "<code></code>" not in journey.table.value
-
-
-def test_a_loop_is_shown_by_its_first_and_last_rounds():
+def test_a_loop_is_walked_to_its_end():
     looping = lab.journey(break_network(article(), "vpc-route-wrong-ecs", "node-b"), "a1", "b1")
-    assert looping.slider.max == 128 and "117 more hops, TTL 61 to 3" in looping.table.value
-    assert len(looping.as_html()) < 70_000 and len(looping.screen.value) < 40_000
-    looping.slider.value = 60
-    assert 'aria-current="true"><td class="fv-short">60</td>' in looping.table.value
-    assert looping.table.value.count(" more hops, TTL ") == 2
-    assert 'class="fv-badge" data-hop="60"' in looping.screen.value
+    assert len(looping.stage.script["steps"]) == 1 + 128
+    assert len(looping.as_html()) < 70_000 and "… 98 more" in looping.as_html()
+    assert len(shown(looping)) < 400_000
+
+
+def test_the_ends_can_be_chosen_in_the_picture_too(journey):
+    journey.size.value = 100
+    assert wish(journey, source="node-b", destination="Internet") == ""
+    assert (journey.source.value, journey.destination.value) == ("node-b", "Internet")
+    assert journey.says == "node-b to Internet: request and reply arrive" and "100 bytes" in shown(journey)
+    assert "is called 'node-z'" in wish(journey, source="node-z", destination="Internet")
+    assert (journey.source.value, journey.says[:6]) == ("node-b", "node-b")
+
+
+def test_what_was_found_in_the_picture_may_send_though_no_list_has_it():
+    pods = {f"default/p{n:03}": Pod("default", f"p{n:03}", "node-a") for n in range(500)}
+    network = replace(article(), pods={**pods, **article().pods})
+    widget = lab.journey(network, "a1", "b1")
+    assert "default/a2" not in dict(widget.source.options).values()
+    assert wish(widget, source="default/a2", destination="default/b2") == ""
+    assert widget.source.value == "default/a2" and widget.says.startswith("a2 to b2")
+    assert widget.address.value == "default/b2"
+
+
+def test_a_journey_may_ask_first():
+    choices = {"at a1": "It has a *route*.", "at b1": "Nobody loses it before."}
+    asked = lab.ask("Where does it end?", choices, right="at b1", before=5, boxes={"at b1": "default/b1"})
+    widget = lab.journey(article(), "a1", "b1", [asked])
+    assert widget.says == "a1 to b1" and widget.stage.step == 0
+    assert widget.stage.script["questions"][0]["choices"][0]["why"] == "It has a <em>route</em>."
+    assert "Decide first" in widget.as_html()
+    widget.stage.answers = [[0, 1]]
+    assert widget.stage.answered[0].right
+    widget.destination.value = "default/b2"
+    assert widget.says == "a1 to b2: request and reply arrive", "a way of one's own is no question"
+    with pytest.raises(ValueError, match="the right answer at b2 has no text"):
+        lab.ask("Where does it end?", choices, right="at b2")
 
 
 def test_emptying_the_address_goes_back_to_the_list(journey):
@@ -286,5 +200,6 @@ def test_a_name_from_outside_stays_text():
     widget.destination.value = pod.place
     said = widget.destination_field.message.value
     assert "has no address yet" in said and "<img" not in said
-    assert all("<img" not in part for part in screens(widget))
+    script = widget.stage.script
+    assert all("<img" not in card for step in script["steps"] for card in step["cards"])
     assert "<img src=x" not in widget.as_html()

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from flannelviz import lab
+from flannelviz import lab, trace
 from flannelviz.errors import FaultError
 from flannelviz.faults import FAULTS, break_network
-from flannelviz.kernel import Witness, recorded
+from flannelviz.kernel import Witness, parting, recorded
 from flannelviz.packet import Disposition
 from flannelviz.topologies import article
 from flannelviz.views.widgets import Predict, Twice
@@ -62,16 +62,25 @@ def test_they_agree_and_it_says_so(twice):
     assert 'data-ok="yes"' in twice.both.result.value and "▶" not in twice.both.table.value
 
 
-def test_the_slider_moves_table_picture_and_commands(twice):
-    twice.both.slider.value = 2
-    assert 'data-hop="2"' in twice.both.screen.value
-    assert "hop 2 of 10: node-a routes to 192.168.0.253 by default route" in twice.both.line.value
-    assert "TTL 63, seen in by vetheb6e8c0e, in by cni0, out of eth0" in twice.both.line.value
-    assert twice.both.table.value.count('aria-current="true"') == 1
-    assert "ssh node-a ip route get 172.16.8.2" in twice.both.card.value
-    assert "ssh node-a tcpdump -c 2 -eni any icmp" in twice.both.card.value
-    twice.both.slider.value = 3
-    assert "In a real VPC nobody can capture" in twice.both.card.value and 'data-hop="3"' in twice.both.screen.value
+def test_the_stage_walks_with_the_model_and_tells_what_the_kernel_did(twice):
+    steps = twice.both.stage.script["steps"]
+    assert len(steps) == 1 + 10 and twice.both.stage.step == 10
+    assert "model: hop 2 of 10: node-a routes to 192.168.0.253 by default route" in steps[2]["says"]
+    assert "kernel: forwarded" in steps[2]["says"]
+    assert steps[2]["says"].endswith("TTL 63, seen in by vetheb6e8c0e, in by cni0, out of eth0")
+    (card,) = steps[2]["cards"]
+    assert "ssh node-a ip route get 172.16.8.2" in card and "ssh node-a tcpdump -c 2 -eni any icmp" in card
+    assert "In a real VPC nobody can capture" in steps[3]["cards"][0]
+
+
+def test_the_stage_goes_on_where_only_the_kernel_does(twice):
+    network = break_network(article(), "vpc-route-missing", "node-b")
+    lost = trace(network, "a1", "b1")
+    pair = twice.both.pair._replace(model=lost, parting=parting(lost, twice.both.pair.kernel))
+    twice.both.show(network, pair, "a1 pings b1")
+    steps = twice.both.stage.script["steps"]
+    assert len(steps) == 1 + 10 and [k for k, step in enumerate(steps) if step["parts"]] == [4]
+    assert steps[4]["says"].startswith("model: nothing more; kernel: forwarded") and steps[4]["title"] == "node-b"
 
 
 def test_a_fault_breaks_both(twice):
@@ -90,10 +99,10 @@ def test_the_first_hop_at_which_they_part_is_marked_and_told():
     assert "≠ Model and kernel part at hop 8, VPC" in widget.says
     assert "in the kernel the reply comes no farther than VPC" in widget.both.result.value
     assert ">VPC goes out by: the model says node-b’s ENI, the kernel nothing.<" in widget.both.result.value
-    assert widget.both.table.value.count("▶\u00a08 VPC, back<") == 1 and widget.both.slider.value == 8
+    assert widget.both.table.value.count("▶\u00a08 VPC, back<") == 1 and widget.both.stage.step == 8
     assert column(widget, "the kernel did")[-1] == "nothing"
     assert "nothing of it: it has the tables of before" in widget.about.value
-    assert "vpc-route-missing at node-b, of which the model was not told" in widget.both.screen.value
+    assert "vpc-route-missing at node-b, of which the model was not told" in widget.both.stage.says
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -129,12 +138,6 @@ def test_a_pod_without_an_address_is_sought_where_it_was():
     widget = lab.twice(article(), "b1", "a1", fault="pod-cidr-missing", target="node-a")
     assert widget.destination_field.message.value == "" and not widget.both.pair.kernel.ok
     assert "✓ Model and kernel agree" in widget.both.result.value
-
-
-def test_an_error_while_stepping_is_shown(twice):
-    twice.both.network = None
-    twice.both.slider.value = 2
-    assert "this should not have happened" in twice.message.value
 
 
 def test_a_loop_is_listed_by_its_rounds():

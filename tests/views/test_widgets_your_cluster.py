@@ -29,8 +29,8 @@ def upload(cluster, name: str, raw: bytes) -> None:
 
 
 def shown(cluster) -> tuple[object, ...]:
-    parts = (cluster.summary, cluster.findings, cluster.levels, cluster.screen, cluster.table)
-    return cluster.cluster, *(part.value for part in parts)
+    parts = (cluster.summary, cluster.findings, cluster.levels, cluster.table)
+    return cluster.cluster, *(part.value for part in parts), cluster.picture
 
 
 def test_nothing_is_shown_before_something_is_read(cluster):
@@ -54,7 +54,19 @@ def test_the_verdict_comes_first(cluster):
     )
     assert 'data-ok="no"' in cluster.summary.value
     parts = [cluster.children.index(part) for part in (cluster.summary, cluster.findings, cluster.levels)]
-    assert parts == sorted(parts) and cluster.children.index(cluster.screen) > parts[-1]
+    assert parts == sorted(parts) and cluster.children.index(cluster.slot) > parts[-1]
+
+
+def test_what_was_read_can_be_walked_and_looked_into(cluster):
+    cluster.example.click()
+    stage = cluster.stage
+    assert "node-a" in {room["name"] for room in stage.script["pictures"][0]["inside"]["rooms"]}
+    stage.wish = {"find": "172.16.8.3", "number": 1}
+    assert stage.reply == {"number": 1, "says": ""} and stage.script["focus"]
+    stage.wish = {"source": "default/web-1", "destination": "default/web-2", "number": 2}
+    assert stage.says.startswith("web-1 to web-2") and len(stage.script["steps"]) > 1
+    paste(cluster, lab.example_dump().replace("web-1", "web-9"))
+    assert cluster.stage is stage and len(stage.script["steps"]) == 1 and "web-9" in cluster.picture
 
 
 def test_the_findings_can_be_copied(cluster):
@@ -107,7 +119,7 @@ def test_the_example_has_its_findings(cluster):
 
 def test_what_the_dump_does_not_say_is_unknown(cluster):
     cluster.example.click()
-    assert "2 of ?" in cluster.levels.value and "unknown" in cluster.screen.value
+    assert "2 of ?" in cluster.levels.value and "unknown" in cluster.picture
     nodes_only = json.loads(lab.example_dump())
     nodes_only["items"] = [item for item in nodes_only["items"] if item["kind"] == "Node"]
     paste(cluster, json.dumps(nodes_only | {"kind": "NodeList"}))

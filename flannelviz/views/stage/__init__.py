@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from flannelviz.network import Network
 from flannelviz.network import Stage as StageName
 from flannelviz.packet import Trace
-from flannelviz.views.stage.script import Choice, Question
+from flannelviz.views.moments import Moments, ends_of
+from flannelviz.views.stage.script import Choice, Question, asked
 from flannelviz.views.stage.scripts import events_script, fault_script, journey_drawing, journey_script
 from flannelviz.views.stage.widget import JourneyStage, Stage
-from flannelviz.views.widgets.stepper import Moments, ends_of
 
-__all__ = ["Choice", "Question", "Stage", "broken", "events", "journey"]
+__all__ = ["Choice", "Question", "Stage", "asked", "broken", "events", "journey"]
 
 
 def journey(

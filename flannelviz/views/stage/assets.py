@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flannelviz.views.style import STYLE
+from flannelviz.views.stylesheet import SHEET
 from flannelviz.views.theme import DARK
-from flannelviz.views.widgets.sheet import SHEET
 
 _HERE = Path(__file__).parent
 MODULE = (_HERE / "stage.js").read_text("utf-8")

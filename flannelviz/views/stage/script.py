@@ -6,9 +6,11 @@ field holds markup (`marks`, `cards`, `asks`, `why`); every other field is plain
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
+from flannelviz.views.markup import plain, prose
 from flannelviz.views.stage.drawing import Drawn
 from flannelviz.views.stage.inside import Inside
 
@@ -55,6 +57,17 @@ class Question:
     step: int
     asks: str  # HTML
     choices: tuple[Choice, ...]
+
+
+def asked(question: str, choices: Mapping[str, str], *, right: str, before: int, boxes: Mapping[str, str]) -> Question:
+    """Return a question in plain words; `choices` has the reason of the right one, the misconception of any other.
+
+    Raises: ValueError if the right answer is none of the choices.
+    """
+    if right not in choices:
+        raise ValueError(f"the right answer {right} has no text; give its reason beside the other choices")
+    told = (Choice(plain(label), prose(why), label == right, boxes.get(label, "")) for label, why in choices.items())
+    return Question(before, prose(question), tuple(told))
 
 
 @dataclass(frozen=True, slots=True)

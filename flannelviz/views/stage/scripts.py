@@ -10,7 +10,9 @@ from flannelviz.errors import AddressPlanError
 from flannelviz.model import parse_address, visible
 from flannelviz.network import Event, Network, Stage
 from flannelviz.packet import Disposition, Hop, Trace
+from flannelviz.views.cards import because_text, event_card, hop_card, packet_text
 from flannelviz.views.light import lost_word
+from flannelviz.views.moments import Moments, ends_of
 from flannelviz.views.scene import journey_says, scene
 from flannelviz.views.shapes import Box, Scene
 from flannelviz.views.stage.drawing import drawn
@@ -18,9 +20,6 @@ from flannelviz.views.stage.inside import Used, inside
 from flannelviz.views.stage.script import Ends, Picture, Question, Script, Step, Twin
 from flannelviz.views.svg import svg
 from flannelviz.views.text import hop_says, place_name, short_place
-from flannelviz.views.widgets.cards import because_text, event_card, hop_card, packet_text
-from flannelviz.views.widgets.faults import first_difference
-from flannelviz.views.widgets.stepper import Moments, ends_of
 
 MOST_EVENTS = 400
 PICKED = ("pod", "node", "ecs", "internet")
@@ -218,3 +217,12 @@ def _pairs_twin(traces: tuple[Trace, Trace]) -> Twin:
         for k in range(max(len(before), len(after)))
     )
     return Twin("The journey before and after", ("hop", "before", "after"), rows)
+
+
+def first_difference(before: Trace, after: Trace) -> int | None:
+    """Return the number of the first hop at which two journeys part, counted from 1, or None if they are the same."""
+    for number, (one, other) in enumerate(zip(before.hops, after.hops), 1):
+        if (one.place, one.disposition, one.because) != (other.place, other.disposition, other.because):
+            return number
+    shorter, longer = sorted((len(before.hops), len(after.hops)))
+    return None if shorter == longer else shorter + 1

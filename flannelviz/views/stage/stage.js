@@ -368,7 +368,7 @@ function panel(script, level, hint, seen, closed) {
       const state = lineAt(line, k, users.includes(k));
       row.hidden = !state;
       row.toggleAttribute('data-gone', state === 'gone');
-      const told = users.filter((one) => one <= seen()).map((one) => script.twin.rows[one - 1]?.[0]);
+      const told = users.filter((one) => one <= seen()).map((one) => script.twin.rows[one - 1]?.[0] ?? one);
       row.cells[1].textContent = told.join(', ');
       if (users.includes(k)) row.setAttribute('aria-current', 'step');
       else row.removeAttribute('aria-current');
@@ -410,6 +410,7 @@ function twin({ caption, head, rows }) {
   }
   frame.append(table);
   details.append(control('summary', {}, `${caption}, as a table`), frame);
+  details.hidden = !rows.length;
   let current = null;
   const show = (k, seen) => {
     for (const [i, row] of [...body.rows].entries()) row.hidden = i >= seen;
@@ -437,6 +438,7 @@ function stage(model, root, anew) {
 
   const answers = () => model.get('answers') ?? [];
   const status = make('p', { class: 'fv-line', role: 'status', 'aria-live': 'polite' });
+  status.hidden = last === 0; // the heading says the same
   const heading = make(model.get('alone') ? 'h1' : 'p', { class: 'fv-says' }, script.says);
   const inside = panel(script, model.get('alone') ? 'h2' : 'h3', (p, steps, key) => pictures[p].hint(steps, key ? [key] : []), () => reach(script, answers(), last), () => {
     const back = opener?.isConnected ? opener : slider;
@@ -561,6 +563,7 @@ function stage(model, root, anew) {
   const first = button('|\u25c0', `first ${script.noun}`, () => go(0));
   const back = button('\u25c0 back', `back to the previous ${script.noun}`, () => go(step - 1));
   const play = button('\u25b6 play', 'play', () => (timer ? pause() : run()));
+  play.classList.add('fv-play');
   const next = button('next \u25b6', `next ${script.noun}`, () => go(step + 1));
   const end = button('\u25b6|', `last ${script.noun}`, () => go(last));
   next.classList.add('fv-main');
@@ -572,7 +575,6 @@ function stage(model, root, anew) {
   pace.onchange = () => { speed = Number(pace.value); };
   const bar = make('div', { class: 'fv-bar', role: 'group', 'aria-label': 'steps' });
   bar.append(first, back, play, next, end, slider, counter, pace);
-  bar.hidden = last === 0;
   const asks = make('div', { class: 'fv-bar', hidden: '' });
   if (script.ends) {
     asks.hidden = false;
@@ -609,6 +611,7 @@ function stage(model, root, anew) {
   function pose(question) {
     open = question;
     quiz.hidden = open < 0;
+    quiz.replaceChildren();
     if (open >= 0) {
       const { asks, choices } = script.questions[open];
       const legend = make('div', { class: 'fv-question' });
@@ -617,7 +620,20 @@ function stage(model, root, anew) {
       list.append(...choices.map(({ label }, c) => button(label, label, () => answer(c))));
       quiz.replaceChildren(legend, list);
     }
+    bounds();
     ready();
+  }
+
+  /** Let the controls say how far one gets: to the end, or to the question that is open. */
+  function bounds() {
+    const furthest = reach(script, answers(), last);
+    slider.max = furthest;
+    slider.value = step;
+    const barred = step >= furthest && furthest < last;
+    pace.disabled = barred;
+    for (const made of [first, back]) off(made, step === 0);
+    for (const made of [next, end]) off(made, step >= furthest);
+    off(play, barred);
   }
 
   function answer(c) {
@@ -668,7 +684,7 @@ function stage(model, root, anew) {
       picture.travel(on ? step : -1, TRAVEL / speed);
     }
     verdict.hidden = true;
-    slider.value = step;
+    bounds();
     const place = step ? `${script.noun} ${step} of ${last}` : 'start';
     slider.setAttribute('aria-valuetext', `${place}: ${title}`);
     counter.textContent = place;
@@ -676,7 +692,6 @@ function stage(model, root, anew) {
     status.toggleAttribute('data-lost', Boolean(lost));
     status.toggleAttribute('data-parts', parts);
     cards.innerHTML = told.map((card) => `<div>${card}</div>`).join('');
-    for (const [made, is] of [[first, step === 0], [back, step === 0], [next, step === last], [end, step === last]]) off(made, is);
     table.show(step, reach(script, answers(), last));
     inside.show(step);
     ready();
@@ -716,7 +731,7 @@ function stage(model, root, anew) {
   root.addEventListener('keydown', pressed);
   model.on('change:step', follow);
   model.on('change:reply', answered);
-  root.replaceChildren(heading, asks, wish, bar, status, quiz, verdict, look, cards, table.details);
+  root.replaceChildren(heading, asks, wish, ...(last ? [bar] : []), status, quiz, verdict, look, cards, table.details);
   go((anew ? null : model.get('step')) ?? script.start, anew);
   const focus = () => {
     const found = pictures[0].node(script.focus);

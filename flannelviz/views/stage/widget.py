@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +15,14 @@ from flannelviz.model import parse_address, visible
 from flannelviz.network import Network
 from flannelviz.packet import Trace
 from flannelviz.views.fold import MOST_NODES, MOST_PODS
+from flannelviz.views.markup import left_aligned, table_html, what_went_wrong
 from flannelviz.views.stage.assets import MODULE, SHEETS
 from flannelviz.views.stage.page import page
 from flannelviz.views.stage.script import Question, Script
 from flannelviz.views.stage.scripts import journey_drawing, journey_script
 from flannelviz.views.svg import data_uri
-from flannelviz.views.widgets.panel import left_aligned, table_html, what_went_wrong
+
+MOST_ROWS, FIRST_ROWS, LAST_ROWS = 100, 20, 10  # of the table on a page where nothing runs
 
 
 class Answer(NamedTuple):
@@ -77,7 +79,7 @@ class Stage(anywidget.AnyWidget):
         """Return what stands for the stage as HTML that needs neither a kernel nor trust."""
         says, twin = escape(visible(self.says)), self.shown.twin
         image = f'<img src="{data_uri(self.drawing())}" alt="{says}">'
-        table = left_aligned(table_html(twin.caption, twin.head, twin.rows)) if twin.rows else ""
+        table = left_aligned(table_html(twin.caption, twin.head, _ends(twin.rows))) if twin.rows else ""
         if not self.shown.questions:
             return f"<div><p><b>{says}</b></p>{image}{table}</div>"
         asked = "".join(f"<p>{question.asks}</p>" for question in self.shown.questions)
@@ -90,6 +92,13 @@ class Stage(anywidget.AnyWidget):
         found = super()._repr_mimebundle_(**options)
         shown, metadata = found if isinstance(found, tuple) else (found, {})
         return {**(shown or {}), "text/plain": repr(self), "text/html": self.as_html()}, metadata
+
+
+def _ends(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
+    """Return the rows of a table that can be read through; of a longer one, as of a loop, the first and the last."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    return (*rows[:FIRST_ROWS], (f"… {len(rows) - FIRST_ROWS - LAST_ROWS} more",), *rows[-LAST_ROWS:])
 
 
 class JourneyStage(Stage):
@@ -127,17 +136,22 @@ class JourneyStage(Stage):
         elif "find" in wish:
             self.find(str(wish["find"]))
         elif "open" in wish:
-            self._look_at(self._next(str(wish["open"]), set(wish.get("drawn", ()))))
+            self._focus_on(self._next(str(wish["open"]), set(wish.get("drawn", ()))))
 
     def travel(self, source: str, destination: str) -> None:
         """Show the journey from `source` to `destination`. Raises: UnknownPlaceError, PacketError."""
         self.journey = self._trace(self.network, source, destination)
         self._questions = ()
-        self._look_at(())
+        self._focus_on(())
+
+    def look_at(self, network: Network) -> None:
+        """Show another network, through which no packet has been sent yet."""
+        self.network, self.journey, self._questions = network, None, ()
+        self._focus_on(())
 
     def find(self, text: str) -> None:
         """Show the place that `text` names or whose address it is. Raises: UnknownPlaceError if there is none."""
-        self._look_at((self._place(text),))
+        self._focus_on((self._place(text),))
 
     def _place(self, text: str) -> str:
         try:
@@ -161,7 +175,7 @@ class JourneyStage(Stage):
         last = max((i for i, name in enumerate(names) if name in drawn), default=-1)
         return tuple(name for name in (*names[last + 1 :], *names) if name not in drawn)[:most]
 
-    def _look_at(self, focus: tuple[str, ...]) -> None:
+    def _focus_on(self, focus: tuple[str, ...]) -> None:
         self._focus = focus
         self.show(self._written(), self._drawn)
 

@@ -9,8 +9,7 @@ from flannelviz.views.widgets.explorer import TraceExplorer
 from flannelviz.views.widgets.faults import FaultExplorer
 from flannelviz.views.widgets.plan import PlanExplorer
 from flannelviz.views.widgets.predict import Predict
-from flannelviz.views.widgets.stepper import EventStepper
 from flannelviz.views.widgets.twice import Twice
 from flannelviz.views.widgets.your_cluster import YourCluster
 
-__all__ = ["EventStepper", "FaultExplorer", "PlanExplorer", "Predict", "TraceExplorer", "Twice", "YourCluster"]
+__all__ = ["FaultExplorer", "PlanExplorer", "Predict", "TraceExplorer", "Twice", "YourCluster"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import ipywidgets as widgets
@@ -11,40 +11,49 @@ from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import INTERNET
 from flannelviz.network import Network
 from flannelviz.packet import PING_SIZE, Trace
-from flannelviz.views.scene import journey_says, scene
-from flannelviz.views.svg import svg
+from flannelviz.views.stage.script import Question
+from flannelviz.views.stage.widget import JourneyStage
 from flannelviz.views.text import short_place
-from flannelviz.views.widgets.cards import hop_card, hop_line, result_html, trace_table
 from flannelviz.views.widgets.ends import first_receiver, first_sender, places_of, without_address
 from flannelviz.views.widgets.fields import NumberBox, dropdown, text_box
-from flannelviz.views.widgets.panel import Field, Panel, Still, beside, controls, guarded, picture_html, quietly
-from flannelviz.views.widgets.steps import Steps
+from flannelviz.views.widgets.panel import Field, controls, guarded, quietly
+from flannelviz.views.widgets.staged import StagePanel
 
 PORTS = {"icmp": 0, "tcp": 80, "udp": 53}  # what is asked for: an echo, a web page, a name
 TYPED = ""  # the choice that stands for whatever is typed beside the list
 MOST_CHOICES = 400  # of one list; whoever is further down is named in the text field
 
 
-class TraceExplorer(Panel):
-    """A packet there and back: choose both ends and the packet, then step from hop to hop.
+class TraceExplorer(StagePanel):
+    """A packet there and back: choose both ends and the packet, in lists or in the picture, and walk with it.
 
-    `trace` is the data plane's function; `journey` the Trace that is shown.
+    `trace` is the data plane's function. `questions` are asked on the first way that is shown.
     """
 
+    stage: JourneyStage
+
     def __init__(
-        self, network: Network, source: str = "", destination: str = "", *, trace: Callable[..., Trace]
+        self,
+        network: Network,
+        source: str = "",
+        destination: str = "",
+        *,
+        trace: Callable[..., Trace],
+        questions: Iterable[Question] = (),
     ) -> None:
         self.network, self._trace = network, trace
         self._make_ends(source, destination)
         self._make_packet()
-        self.steps = Steps("hop", self._on_hop)
-        self.slider = self.steps.slider
-        self.result, self.line, self.screen, self.card, self.table = (widgets.HTML() for _ in range(5))
-        ends = controls(self.source_field, self.destination_field, self.address_field, self.packet)
-        walk = beside([self.steps, self.line, self.card], [self.screen])
-        super().__init__([ends, self.result, walk, self.table])
-        self._travel(self._to)
+        first = self._traced(self.source.value, self._to)
+        self.stage = JourneyStage(network, first, self._sent, questions)
+        super().__init__([controls(self.source_field, self.destination_field, self.address_field, self.packet)])
         self.destination_field.message.note(self._skipped)
+
+    @property
+    def journey(self) -> Trace:
+        """Return the Trace that is shown."""
+        assert self.stage.journey is not None, "a packet is always under way"
+        return self.stage.journey
 
     def _make_ends(self, source: str, destination: str) -> None:
         places = places_of(self.network, "nobody can send")
@@ -72,25 +81,6 @@ class TraceExplorer(Panel):
             control.observe(self._on_packet, names="value")
         self.packet = widgets.Accordion([self.packet_field], titles=["the packet: protocol, ttl, size"])
 
-    @property
-    def says(self) -> str:
-        """Return the outcome of the journey in one sentence."""
-        return journey_says(replace(self.journey, destination=self._to))
-
-    @property
-    def picture(self) -> str:
-        """Return the network with the way up to the present hop lit."""
-        return svg(scene(self.network, trace=self.journey), hop=self.steps.value)
-
-    @property
-    def twin(self) -> str:
-        """Return the journey as a table."""
-        return trace_table(self.journey, self.steps.value)
-
-    def still(self) -> Still:
-        """Return the whole way, every hop lit, and the whole journey as a table."""
-        return Still(self.says, svg(scene(self.network, trace=self.journey)), trace_table(self.journey))
-
     def _on_source(self, _change: object) -> None:
         self._renew(self.source_field, self._to)
 
@@ -108,45 +98,42 @@ class TraceExplorer(Panel):
         if settled:
             self.packet_field.message.note(settled)
 
-    @guarded
-    def _on_hop(self, _change: object) -> None:
-        self._draw_hop()
-
     def _renew(self, field: Field, destination: str) -> None:
         field.message.say("")
         self.attempt(field, lambda: self._travel(destination), f"the picture still shows {self.says}")
 
     def _travel(self, destination: str) -> None:
         """Show the journey to `destination`; if there is none, nothing changes."""
-        self.journey = self._traced(destination)
+        if not destination:
+            raise UnknownPlaceError("type an address such as 172.16.8.2, or the name of a pod or node")
+        self.stage.travel(self.source.value, destination)
+
+    def _sent(self, _network: Network, source: str, destination: str) -> Trace:
+        """Return the journey, chosen here or in the picture, and let all controls say what is shown."""
+        journey = self._traced(source, destination)
         self._to = destination
         if any(value == destination for _, value in self.destination.options):
             self._listed = destination
-        self._agree()
-        self.steps.span(1, len(self.journey.hops), 1)
-        self.result.value = result_html(self.journey, self.says)
-        self._draw_hop()
+        self._agree(journey.source)
+        return journey
 
-    def _traced(self, destination: str) -> Trace:
-        if not destination:
-            raise UnknownPlaceError("type an address such as 172.16.8.2, or the name of a pod or node")
+    def _traced(self, source: str, destination: str) -> Trace:
+        """Return the journey of the chosen packet, its end called as it was chosen."""
         proto = self.proto.value
         options = {"proto": proto, "dport": PORTS[proto], "ttl": self.ttl.number, "size": self.size.number}
-        return self._trace(self.network, self.source.value, destination, **options)
+        return replace(self._trace(self.network, source, destination, **options), destination=destination)
 
-    def _agree(self) -> None:
-        """Let the controls of the destination say what the picture shows, and take back what was wrong."""
+    def _agree(self, source: str) -> None:
+        """Let the controls of both ends say what the picture shows, and take back what was wrong."""
         listed = any(value == self._to for _, value in self.destination.options)
         with quietly(self.destination, self._on_destination), quietly(self.address, self._on_address):
             self.destination.value, self.address.value = (self._to, "") if listed else (TYPED, self._to)
+        with quietly(self.source, self._on_source):
+            if all(value != source for _, value in self.source.options):
+                self.source.options = [*self.source.options, (short_place(source), source)]
+            self.source.value = source
         for field in (self.source_field, self.destination_field, self.address_field, self.packet_field):
             field.message.say("")
-
-    def _draw_hop(self) -> None:
-        number = self.steps.value
-        line, card = hop_line(self.journey, number), hop_card(self.journey, number)
-        picture, table = picture_html(self.picture), self.twin
-        self.line.value, self.screen.value, self.card.value, self.table.value = line, picture, card, table
 
 
 def _options(places: list[str], chosen: str) -> list[tuple[str, str]]:

@@ -11,30 +11,19 @@ import ipywidgets as widgets
 from flannelviz.errors import FaultError
 from flannelviz.model import INTERNET
 from flannelviz.network import Network
-from flannelviz.packet import Disposition, Trace
-from flannelviz.views.scene import journey_says, scene
-from flannelviz.views.svg import svg
+from flannelviz.packet import Trace
+from flannelviz.views.markup import plain, table_html
+from flannelviz.views.scene import journey_says
+from flannelviz.views.stage.script import Script
+from flannelviz.views.stage.scripts import fault_script, first_difference, journey_drawing, journey_script
+from flannelviz.views.stage.widget import Stage
 from flannelviz.views.text import short_place
 from flannelviz.views.theme import shorten
-from flannelviz.views.widgets.cards import because_text, hop_line, hop_numbers, result_html
 from flannelviz.views.widgets.ends import first_receiver, first_sender, last_known, places_of, without_address
 from flannelviz.views.widgets.fields import dropdown
-from flannelviz.views.widgets.panel import (
-    Field,
-    Panel,
-    Still,
-    beside,
-    controls,
-    guarded,
-    picture_html,
-    plain,
-    quietly,
-    table_html,
-)
-from flannelviz.views.widgets.steps import Steps
+from flannelviz.views.widgets.panel import Field, controls, quietly
+from flannelviz.views.widgets.staged import StagePanel
 
-MARK = "\N{BLACK RIGHT-POINTING TRIANGLE}"  # of the row in which two journeys part
-LINE = "\n"
 MOST_NAMES = 80  # columns that the possible targets take in a message
 MOST_TRIED = 5  # targets of a fault that are tried to find one that applies
 NONE_APPLIES = (
@@ -43,11 +32,11 @@ NONE_APPLIES = (
 )
 
 
-class FaultExplorer(Panel):
+class FaultExplorer(StagePanel):
     """One fault, one target, one journey: what it was, what it is, and at which hop they part.
 
     `faults`, `targets(network, fault)` and `break_network(network, fault, target)` are those of `flannelviz.faults`,
-    `trace` the data plane's; `before` and `after` are the two Traces. The picture walks along `after`, from its end.
+    `trace` the data plane's; `before` and `after` are the two Traces. The stage opens where they part.
     """
 
     def __init__(
@@ -69,13 +58,12 @@ class FaultExplorer(Panel):
         if target:
             self._aim(target)
         self._observe()
-        self.steps = Steps("hop", self._on_hop)
-        self.slider = self.steps.slider
-        self.result, self.card, self.columns, self.line, self.screen = (widgets.HTML() for _ in range(5))
+        self.card = widgets.HTML()
+        self._work_out()
+        self.stage = Stage(self._script(), self._drawing)
+        self._tell()
         fields = controls(self.fault_field, self.target_field, self.source_field, self.destination_field)
-        walk = beside([self.result, self.card, self.columns], [self.steps, self.line, self.screen])
-        super().__init__([fields, controls(self.broken), walk])
-        self._redraw()
+        super().__init__([fields, controls(self.broken), self.card])
         self.fault_field.message.note(self._chosen_says)
         self.destination_field.message.note(self._skipped)
 
@@ -145,61 +133,45 @@ class FaultExplorer(Panel):
         self.target.value = possible[0] if possible else None
         self.target.disabled = len(possible) < 2
 
-    @property
-    def says(self) -> str:
+    def _outcome(self) -> str:
         """Return the fault and what becomes of the journey."""
+        said = journey_says(self.after)
         if not self.broken.value:
-            return f"no fault: {self._outcome(self.after)}"
+            return f"no fault: {said}"
         untouched = first_difference(self.before, self.after) is None
         rest = "; this fault does not touch this journey" if untouched else ""
-        return f"{self.fault.value} at {short_place(self.target.value or '')}: {self._outcome(self.after)}{rest}"
-
-    @property
-    def picture(self) -> str:
-        """Return the network as it is now, with the way of the packet lit up to the present hop."""
-        return svg(scene(self.now, trace=self.after), hop=self.steps.value)
-
-    @property
-    def twin(self) -> str:
-        """Return both journeys as one table, so that hop stands beside hop."""
-        number = first_difference(self.before, self.after)
-        lines = _lines(self.before, self.after, number)
-        rows = (_pair(self.before, self.after, line, line == number) for line in lines)
-        head = ("hop", f"before: {self._outcome(self.before)}", f"after: {self._outcome(self.after)}")
-        return table_html("The journey before and after", head, rows, lines.index(number) if number else None)
-
-    def still(self) -> Still:
-        """Return the whole way through the network as it is now, and both journeys as tables."""
-        return Still(self.says, svg(scene(self.now, trace=self.after)), self.twin)
-
-    def _outcome(self, trace: Trace) -> str:
-        """Return what became of a journey, its end called as it was chosen."""
-        return journey_says(replace(trace, destination=self.destination.value))
+        return f"{self.fault.value} at {short_place(self.target.value or '')}: {said}{rest}"
 
     def _renew(self, field: Field) -> None:
         for one in (self.fault_field, self.target_field, self.source_field, self.destination_field):
             one.message.say("")
-        self.attempt(field, self._redraw, "the picture shows the last journey that could be worked out")
+        self.attempt(field, self._redraw, "the stage shows the last journey that could be worked out")
 
     def _redraw(self) -> None:
+        self._work_out()
+        self.stage.show(self._script(), self._drawing)
+        self._tell()
+
+    def _work_out(self) -> None:
+        """Send the packet through both networks; if one of them cannot be, nothing changes."""
         ends = self.source.value, self.destination.value
         fault = self.faults[self.fault.value]
         now = self._break(self.network, fault, self.target.value) if self.broken.value else self.network
         before, after = self._trace(self.network, *ends), self._trace(now, ends[0], self._receiver(now))
-        self.now, self.before, self.after = now, before, after
+        self.now, self.before, self.after = now, before, replace(after, destination=ends[1])
+
+    def _script(self) -> Script:
+        """Return both journeys side by side; without a fault, the one that there is."""
+        if not self.broken.value:
+            return replace(journey_script(self.network, self.before), says=self._outcome())
+        return fault_script((self.network, self.before), (self.now, self.after), self._outcome())
+
+    def _drawing(self) -> str:
+        return journey_drawing(self.now, self.after)
+
+    def _tell(self) -> None:
         self.broken.description = "fault is on" if self.broken.value else "fault is off"
-        self.result.value = result_html(self.after, self.says)
-        self.card.value, self.columns.value = self._about(fault), self.twin
-        self.steps.span(1, len(after.hops), len(after.hops))
-        self._draw_hop()
-
-    @guarded
-    def _on_hop(self, _change: object) -> None:
-        self._draw_hop()
-
-    def _draw_hop(self) -> None:
-        line, picture = hop_line(self.after, self.steps.value), picture_html(self.picture)
-        self.line.value, self.screen.value = line, picture
+        self.card.value = self._about(self.faults[self.fault.value])
 
     def _receiver(self, now: Network) -> str:
         """Return the chosen end, or the address that it had before, where the fault has left it without one."""
@@ -225,12 +197,12 @@ class FaultExplorer(Panel):
 
     def _compared(self) -> str:
         if not self.broken.value:
-            return "the fault is off: both columns show the network as it was"
+            return "the fault is off: the stage shows the network as it was"
         number = first_difference(self.before, self.after)
         if number is None:
             return "this fault does not touch this journey: the same at every hop; try other ends, or another target"
         hop = self.after.hops[number - 1] if number <= len(self.after.hops) else self.before.hops[number - 1]
-        return f"the first difference is hop {number}, at {short_place(hop.place)}: {MARK} below"
+        return f"the first difference is hop {number}, at {short_place(hop.place)}"
 
 
 def fault_options(faults: Iterable[Any]) -> list[tuple[str, str]]:
@@ -238,35 +210,3 @@ def fault_options(faults: Iterable[Any]) -> list[tuple[str, str]]:
     kinds = list(dict.fromkeys(fault.target for fault in faults))
     ordered = sorted(faults, key=lambda fault: kinds.index(fault.target))
     return [(f"{fault.target}: {plain(fault.change)} ({fault.name})", fault.name) for fault in ordered]
-
-
-def _lines(before: Trace, after: Trace, number: int | None) -> list[int | str]:
-    """Return the numbers of the hops to list: those of the longer journey, and the first that differs."""
-    longer = max(before, after, key=lambda trace: len(trace.hops))
-    return list(hop_numbers(longer, number))
-
-
-def _pair(before: Trace, after: Trace, line: int | str, differs: bool) -> Sequence[object]:
-    if isinstance(line, str):
-        return line, "", ""
-    mark = f"{MARK}\N{NO-BREAK SPACE}" if differs else ""
-    return f"{mark}{line}", _told(before, line), _told(after, line)
-
-
-def _told(trace: Trace, number: int) -> str:
-    if number > len(trace.hops):
-        return ""
-    hop = trace.hops[number - 1]
-    back = ", on the way back" if number > len(trace.request) else ""
-    lost = hop.disposition not in (Disposition.FORWARDED, Disposition.ACCEPTED)
-    why = hop.deciding_step.says if lost and hop.deciding_step else because_text(hop)
-    return f"{short_place(hop.place)}{back}: {hop.disposition.value}{LINE}{why}"
-
-
-def first_difference(before: Trace, after: Trace) -> int | None:
-    """Return the number of the first hop at which two journeys part, counted from 1, or None if they are the same."""
-    for number, (one, other) in enumerate(zip(before.hops, after.hops), 1):
-        if (one.place, one.disposition, one.because) != (other.place, other.disposition, other.because):
-            return number
-    shorter, longer = sorted((len(before.hops), len(after.hops)))
-    return None if shorter == longer else shorter + 1

@@ -9,8 +9,8 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from flannelviz.model import visible
+from flannelviz.views.markup import table_html
 from flannelviz.views.style import STYLE
-from flannelviz.views.widgets.panel import table_html
 
 WIDTH, LEFT, BAR, ROW = 640, 16, 16, 46  # px of the viewBox
 STRIP = WIDTH - 2 * LEFT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import anywidget
 
 # JupyterLab leaves a key alone only if the focused element itself says so. The rest is what ipywidgets leaves out:
-# radio buttons that are one group, a name for a slider, a folded box that opens without a mouse, a button that is off
-# and keeps the focus, and a hint that something is wider than its frame.
+# radio buttons that are one group, a name for a slider, a folded box that opens without a mouse, and a
+# hint that something is wider than its frame. A stage looks after itself.
 ESM = """
 const KEYED = 'select, input[type=radio], input[type=range], [role=slider], .jupyter-widget-Collapse-header';
 const FOLD = '.jupyter-widget-Collapse-header';
@@ -38,17 +38,9 @@ function fold(panel) {
   }
 }
 
-// A button that leads nowhere keeps the focus, and says that it is off.
-function off(panel) {
-  for (const button of panel.querySelectorAll('.fv-steps button')) {
-    const state = String(button.classList.contains('fv-off'));
-    if (button.getAttribute('aria-disabled') !== state) button.setAttribute('aria-disabled', state);
-  }
-}
-
 // What is wider than its frame fades out at the right, and can be reached by keyboard.
 function overflow(panel) {
-  for (const frame of panel.querySelectorAll('.fv-picture, .fv-table')) {
+  for (const frame of panel.querySelectorAll(':is(.fv-picture, .fv-table):not(.fv-stage *)')) {
     const beyond = () => frame.scrollWidth - frame.clientWidth;
     frame.onscroll = () => frame.toggleAttribute('data-more', beyond() - frame.scrollLeft > 4);
     frame.onscroll();
@@ -66,7 +58,7 @@ function pressed(event) {
 function attach(el) {
   const panel = el.closest('.fv-widget');
   if (!panel) return requestAnimationFrame(() => attach(el));
-  const improve = () => { group(panel); name(panel); fold(panel); off(panel); overflow(panel); };
+  const improve = () => { group(panel); name(panel); fold(panel); overflow(panel); };
   panel.addEventListener('focusin', ({ target }) => {
     if (target.matches(KEYED)) target.dataset.lmSuppressShortcuts = 'true';
   });
@@ -74,7 +66,8 @@ function attach(el) {
   panel.addEventListener('click', () => setTimeout(() => fold(panel)));
   improve();
   const watched = { childList: true, subtree: true, attributes: true, attributeFilter: ['class'] };
-  new MutationObserver(improve).observe(panel, watched);
+  new MutationObserver((changed) => changed.some(({ target }) => !target.closest('.fv-stage')) && improve())
+    .observe(panel, watched);
   new ResizeObserver(() => overflow(panel)).observe(panel);
 }
 

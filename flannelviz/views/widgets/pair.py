@@ -6,16 +6,20 @@ Views: they read and write nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
 from typing import Any, NamedTuple
 
-from flannelviz.model import INTERNET, VPC
+from flannelviz.model import INTERNET, VPC, visible
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Trace, shell_at
+from flannelviz.views.cards import because_text, hop_numbers
+from flannelviz.views.markup import marked
 from flannelviz.views.scene import journey_says
-from flannelviz.views.text import hop_says, short_place
-from flannelviz.views.widgets.cards import because_text, hop_numbers, line_html
-from flannelviz.views.widgets.panel import marked
+from flannelviz.views.stage.script import Script
+from flannelviz.views.stage.script import Step as Shown
+from flannelviz.views.stage.scripts import journey_script
+from flannelviz.views.text import place_name, short_place
 
 MARK = "\N{BLACK RIGHT-POINTING TRIANGLE}"  # of the hop at which the two part
 SAME, OTHER, TO = "\N{CHECK MARK}", "\N{NOT EQUAL TO}", "\N{RIGHTWARDS ARROW}"
@@ -84,33 +88,54 @@ def pair_html(pair: Pair) -> str:
     return f'<p class="fv-result" role="status" data-ok="no">{escape(pair.says)}.</p><p>{escape(told)}.</p>'
 
 
-def pair_line(pair: Pair, number: int) -> str:
-    """Return what both say of one hop, in a sentence each."""
-    model = marked(hop_says(pair.model, number)) if number <= len(pair.model.hops) else "nothing more"
+def pair_script(network: Network, pair: Pair, says: str) -> Script:
+    """Return the script of the model's way through `network`, with what the kernel did at each hop.
+
+    Shape: it opens where the two part, else at the last hop; its table is `pair_table`.
+    """
+    script, last = journey_script(network, pair.model), len(pair.longer.hops)
+    parts = pair.parting.hop if pair.parting else None
+    steps = (_step(script, pair, number, number == parts) for number in range(1, last + 1))
+    shown = tuple(replace(picture, says=visible(says)) for picture in script.pictures)
+    none = replace(script.twin, rows=())
+    return replace(
+        script,
+        says=visible(says),
+        pictures=shown,
+        steps=(script.steps[0], *steps),
+        twin=none,
+        start=parts or last,
+    )
+
+
+def _step(script: Script, pair: Pair, number: int, parts: bool) -> Shown:
+    place = pair.longer.hops[number - 1].place
+    known = number < len(script.steps)
+    model = script.steps[number] if known else Shown(place_name(place), "nothing more", ("",), ((),))
     kernel = _told(pair, pair.kernel, number, _seen).replace("\n", ", ")
-    return line_html(f"<b>Model:</b> {model}<br><b>Kernel:</b> {marked(kernel)}")
+    says = visible(f"model: {model.says}; kernel: {kernel}").replace("`", "")
+    return replace(model, says=says, cards=(model.cards[0] + capture_html(place),), parts=parts)
 
 
-def pair_table(pair: Pair, current: int | None = None, caption: str = "The same packet twice") -> str:
+def pair_table(pair: Pair, caption: str = "The same packet twice") -> str:
     """Return both traces as one table; the hops of a loop are those of its first and last rounds."""
     parts = pair.parting.hop if pair.parting else None
-    rows = "".join(_row(pair, line, current, parts) for line in hop_numbers(pair.longer, current, parts))
+    rows = "".join(_row(pair, line, parts) for line in hop_numbers(pair.longer, parts))
     top = "".join(f'<th scope="col" role="columnheader">{name}</th>' for name in ("hop", MODEL, KERNEL))
     head = f'<caption>{marked(caption)}</caption><thead role="rowgroup"><tr role="row">{top}</tr></thead>'
     body = f'<tbody role="rowgroup">{rows}</tbody>'
     return f'<div class="fv-table fv-twice">{STYLE}<table role="table">{head}{body}</table></div>'
 
 
-def _row(pair: Pair, line: int | str, current: int | None, parts: int | None) -> str:
+def _row(pair: Pair, line: int | str, parts: int | None) -> str:
     if isinstance(line, str):
         return f'<tr role="row"><td role="cell" colspan="3">{marked(line)}</td></tr>'
     sign = f"{MARK}\N{NO-BREAK SPACE}" if line == parts else ""
     back = ", back" if line > len(pair.longer.request) else ""
     told = ((MODEL, _told(pair, pair.model, line, _why)), (KERNEL, _told(pair, pair.kernel, line, _seen)))
     cells = "".join(f'<td role="cell" data-who="{who}">{_bold(words)}</td>' for who, words in told)
-    here = ' aria-current="true"' if line == current else ""
     first = f"{sign}{line} {marked(_place(pair.longer, line))}{back}"
-    return f'<tr role="row"{here}><td role="cell">{first}</td>{cells}</tr>'
+    return f'<tr role="row"><td role="cell">{first}</td>{cells}</tr>'
 
 
 def _place(trace: Trace, number: int) -> str:

@@ -12,22 +12,13 @@ import ipywidgets as widgets
 from flannelviz.errors import AddressPlanError
 from flannelviz.model import ClusterPlan, VSwitch, parse_network, usable_pod_ips
 from flannelviz.network import Network
+from flannelviz.views.markup import picture_html, table_html, what_went_wrong
 from flannelviz.views.scene import scene
 from flannelviz.views.svg import svg
 from flannelviz.views.widgets.conflicts import NAMES, conflicts
 from flannelviz.views.widgets.fields import NumberBox, dropdown, text_box
 from flannelviz.views.widgets.fullness import bars_svg, levels_say, levels_table
-from flannelviz.views.widgets.panel import (
-    Field,
-    Panel,
-    button,
-    controls,
-    guarded,
-    picture_html,
-    quietly,
-    table_html,
-    what_went_wrong,
-)
+from flannelviz.views.widgets.panel import Field, Panel, button, controls, guarded, quietly
 
 MASKS = [(f"/{mask} ({1 << (32 - mask)})", mask) for mask in range(24, 29)]
 MOST_NODES, MOST_PODS = 5000, usable_pod_ips(24)

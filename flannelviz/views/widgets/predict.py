@@ -10,7 +10,8 @@ from ipaddress import IPv4Address, IPv4Network
 import ipywidgets as widgets
 
 from flannelviz.errors import FlannelvizError
-from flannelviz.views.widgets.panel import Panel, button, controls, guarded, plain, prose
+from flannelviz.views.markup import plain, prose
+from flannelviz.views.widgets.panel import Panel, button, controls, guarded
 
 Choices = Mapping[object, str] | Iterable[tuple[object, str]]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from typing import Any, NamedTuple, Protocol
 
 import ipywidgets as widgets
@@ -13,28 +12,17 @@ from flannelviz.errors import FaultError
 from flannelviz.model import INTERNET
 from flannelviz.network import Network
 from flannelviz.packet import Trace
-from flannelviz.views.scene import scene
-from flannelviz.views.svg import svg
+from flannelviz.views.markup import table_html
+from flannelviz.views.stage.scripts import journey_drawing
+from flannelviz.views.stage.widget import Stage
 from flannelviz.views.text import short_place
-from flannelviz.views.widgets.cards import hop_card
 from flannelviz.views.widgets.ends import first_receiver, first_sender, last_known, places_of
 from flannelviz.views.widgets.faults import fault_options
 from flannelviz.views.widgets.fields import dropdown
 from flannelviz.views.widgets.fleeting import Fleeting
-from flannelviz.views.widgets.pair import Pair, capture_html, instances, pair_html, pair_line, pair_table
-from flannelviz.views.widgets.panel import (
-    Field,
-    Panel,
-    Still,
-    beside,
-    controls,
-    guarded,
-    picture_html,
-    quietly,
-    table_html,
-)
+from flannelviz.views.widgets.pair import Pair, instances, pair_html, pair_script, pair_table
+from flannelviz.views.widgets.panel import Field, Panel, Still, controls, quietly
 from flannelviz.views.widgets.predict import Predict
-from flannelviz.views.widgets.steps import Steps
 
 NO_FAULT = ""
 ARRIVES, REPLY_LOST, REQUEST_LOST = (
@@ -97,42 +85,31 @@ class Acts(NamedTuple):
 
 
 class Both(widgets.VBox):
-    """A pair of traces, hop beside hop, and the model's way through the network with the lookups of one hop."""
+    """A pair of traces, hop beside hop, and a stage with the model's way through the network."""
 
-    def __init__(self, moved: Callable[[object], None]) -> None:
-        self.steps = Steps("hop", moved)
-        self.slider = self.steps.slider
-        self.source = Fleeting()
-        self.result, self.table, self.line, self.screen, self.card = (widgets.HTML() for _ in range(5))
-        walk = beside([self.table], [self.steps, self.line, self.screen, self.card])
-        super().__init__([self.result, self.source, walk])
+    def __init__(self) -> None:
+        self.source, self.result, self.table = Fleeting(), widgets.HTML(), widgets.HTML()
+        self.stage: Stage | None = None
+        self.slot = widgets.VBox([])
+        super().__init__([self.result, self.source, self.table, self.slot])
 
     def show(self, network: Network, pair: Pair, about: str) -> None:
-        """Show `pair`, and of the model's way through `network` the hop at which they part, or else the last."""
-        self.network, self.pair, self.about = network, pair, about
-        last = len(pair.longer.hops)
-        self.steps.span(1, last, pair.parting.hop if pair.parting else last)
-        self.result.value = pair_html(pair)
-        self.draw()
+        """Show `pair`, and on the stage the model's way through `network`."""
+        script = pair_script(network, pair, f"The way as the model says it: {about}")
 
-    @property
-    def picture(self) -> str:
-        """Return the network with the model's way up to the present hop."""
-        hop = min(self.steps.value, len(self.pair.model.hops))
-        return svg(scene(self.network, trace=self.pair.model), hop=hop)
+        def drawing() -> str:
+            return journey_drawing(network, pair.model)
 
-    def draw(self) -> None:
-        """Draw the present hop."""
-        number, pair = self.steps.value, self.pair
-        place = pair.longer.hops[number - 1].place
-        lookups = hop_card(pair.model, number) if number <= len(pair.model.hops) else ""
-        table, picture = pair_table(pair, number), picture_html(f"{_caption(self.about)}{self.picture}")
-        self.table.value, self.line.value, self.screen.value = table, pair_line(pair, number), picture
-        self.card.value = lookups + capture_html(place)
+        if self.stage is None:
+            self.stage = Stage(script, drawing)
+            self.slot.children = (self.stage,)
+        else:
+            self.stage.show(script, drawing)
+        self.pair, self.result.value, self.table.value = pair, pair_html(pair), pair_table(pair)
 
-
-def _caption(about: str) -> str:
-    return f'<p class="fv-note" style="padding-right:48px">The way as the model says it: {escape(about)}</p>'
+    def drawing(self) -> str:
+        """Return the network with the whole of the model's way."""
+        return self.stage.drawing() if self.stage else ""
 
 
 class Twice(Panel):
@@ -158,7 +135,7 @@ class Twice(Panel):
         self.network, self.kernel, self.acts, self.guess, self.stale = network, kernel, acts, guess, stale
         self.faults = {one.name: one for one in acts.faults}
         self._make_controls(source, destination, fault, target)
-        self.both, self.about, self.slot = Both(self._on_hop), widgets.HTML(), widgets.VBox([])
+        self.both, self.about, self.slot = Both(), widgets.HTML(), widgets.VBox([])
         fault, ends = controls(self.fault_field, self.target_field), controls(self.source_field, self.destination_field)
         super().__init__([fault, ends, self.about, self.slot])
         self._ask()
@@ -214,11 +191,7 @@ class Twice(Panel):
         if self.guess:
             return Still(self.says, "", self.about.value)
         pair = self.both.pair
-        return Still(self.says, svg(scene(self.both.network, trace=pair.model)), pair_table(pair))
-
-    @guarded
-    def _on_hop(self, _change: object) -> None:
-        self.both.draw()
+        return Still(self.says, self.both.drawing(), pair_table(pair))
 
     def _on_fault(self, _change: object) -> None:
         with quietly(self.target, self._on_choice):

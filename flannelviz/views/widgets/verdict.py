@@ -8,8 +8,8 @@ from html import escape
 from typing import Any
 
 from flannelviz.model import visible
+from flannelviz.views.markup import marked, table_html
 from flannelviz.views.widgets.fullness import first_rows
-from flannelviz.views.widgets.panel import marked, table_html
 
 ORDER = ("error", "warning", "notice")
 MARKS = {"error": "\N{MULTIPLICATION X}", "warning": "\N{WARNING SIGN}"}

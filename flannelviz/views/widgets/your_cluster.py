@@ -12,11 +12,12 @@ import ipywidgets as widgets
 from flannelviz.errors import DumpError
 from flannelviz.model import parse_network
 from flannelviz.network import Network
-from flannelviz.views.scene import scene
-from flannelviz.views.svg import svg
+from flannelviz.packet import Trace
+from flannelviz.views.markup import marked, picture_html
+from flannelviz.views.stage.widget import JourneyStage
 from flannelviz.views.widgets.fields import text_box
 from flannelviz.views.widgets.fullness import bars_svg, blocks_table, levels_table
-from flannelviz.views.widgets.panel import Field, Panel, button, controls, guarded, marked, picture_html
+from flannelviz.views.widgets.panel import Field, Panel, button, controls, guarded
 from flannelviz.views.widgets.verdict import findings_html, findings_table, tally, verdict_html, warnings_table
 
 COMMAND = "kubectl get nodes,pods -A -o json > dump.json"
@@ -33,22 +34,32 @@ SLOW = 200_000  # bytes from which reading takes long enough to show that it goe
 class YourCluster(Panel):
     """Paste or upload what kubectl printed; read it; see the findings, the allocations and the picture.
 
-    `read(source)` is an importer that returns `network` and `warnings`; `allocation(network, cluster_cidr=...)` counts.
+    `read(source)` is an importer that returns `network` and `warnings`; `allocation(network, cluster_cidr=...)` counts;
+    `trace` is the data plane's function, for who wants to send a packet through what was read.
     `cluster` is the network that was read last, or None. `example` is the text behind the example button.
     """
 
-    def __init__(self, *, read: Callable[..., Any], allocation: Callable[..., Any], example: str = "") -> None:
-        self._read, self._allocation, self._example = read, allocation, example
+    def __init__(
+        self,
+        *,
+        read: Callable[..., Any],
+        allocation: Callable[..., Any],
+        trace: Callable[..., Trace],
+        example: str = "",
+    ) -> None:
+        self._read, self._allocation, self._trace, self._example = read, allocation, trace, example
         self.cluster: Network | None = None
         self.allocated: Any = None
         self._warnings: Sequence[Any] = ()
         self._was_read, self._times, self._name = "", 0, ""
         self._make_controls()
-        parts = tuple(widgets.HTML() for _ in range(6))
-        self.summary, self.findings, self.warnings, self.levels, self.table, self.screen = parts
+        parts = tuple(widgets.HTML() for _ in range(5))
+        self.summary, self.findings, self.warnings, self.levels, self.table = parts
+        self.stage: JourneyStage | None = None  # there is nothing to show before something was read
+        self.slot = widgets.VBox([])
         row = controls(self.reading, self.upload_field, self.example, self.cidr_field, self.progress)
         hint = widgets.HTML(f"<p>{marked(HINT)}</p>")
-        super().__init__([hint, self.text_field, row, *parts])
+        super().__init__([hint, self.text_field, row, *parts, self.slot])
 
     def _make_controls(self) -> None:
         self.text = widgets.Textarea(
@@ -82,7 +93,7 @@ class YourCluster(Panel):
     @property
     def picture(self) -> str:
         """Return the network as far as the dump tells it; unknown is drawn as unknown."""
-        return svg(scene(self.cluster)) if self.cluster is not None else ""
+        return self.stage.drawing() if self.stage is not None else ""
 
     @property
     def twin(self) -> str:
@@ -169,13 +180,20 @@ class YourCluster(Panel):
         return None if self.cidr_field.message.value else self._cluster_cidr()
 
     def _show(self, network: Network, allocated: Any) -> None:
-        picture = svg(scene(network))
+        self._draw(network)
         self.cluster, self.allocated = network, allocated
         self.summary.value = verdict_html(allocated.findings, f"{self._size()}, read from {self._name}")
         self.findings.value = findings_html(allocated)
         self.warnings.value = warnings_table(self._warnings)
         self.levels.value = levels_table(allocated) + picture_html(bars_svg(allocated))
-        self.table.value, self.screen.value = blocks_table(allocated), picture_html(picture)
+        self.table.value = blocks_table(allocated)
+
+    def _draw(self, network: Network) -> None:
+        if self.stage is None:
+            self.stage = JourneyStage(network, None, self._trace)
+            self.slot.children = (self.stage,)
+        else:
+            self.stage.look_at(network)
 
 
 def too_large(name: str, size: int) -> str:

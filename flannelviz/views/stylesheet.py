@@ -21,11 +21,6 @@ _PLACE = (
     ".fv-widget :is(.widget-vbox,.widget-hbox){overflow:visible}"
     ".fv-columns{display:flex;flex-wrap:wrap;gap:0 1.5em}"
     ".fv-columns>*{flex:1 1 22em;min-width:0}"
-    ".fv-beside{flex-flow:column!important;align-items:stretch}"
-    ".fv-beside>*{min-width:0;max-width:100%}"
-    "@container (min-width:1100px){.fv-beside{flex-flow:row nowrap!important;gap:1.2em}"
-    ".fv-beside>*{flex:1 1 0}"
-    ".fv-beside .fv-picture{position:sticky;top:0}}"
 )
 
 # A label stands above its control, so that controls line up however many fit into a row.
@@ -40,8 +35,7 @@ _CONTROLS = (
     ".fv-controls>.fv-field~.jupyter-button{margin-top:24px}"
     "@container (max-width:640px){.fv-controls{gap:4px 10px}"
     ".fv-controls>:is(.fv-field,.widget-accordion){flex:1 1 calc(50% - 10px)}"
-    ".fv-controls>.fv-field.fv-wide{flex-basis:100%}"
-    ".fv-steps .widget-hslider{flex:1 1 10em}}"
+    ".fv-controls>.fv-field.fv-wide{flex-basis:100%}}"
     ".fv-widget :is(.widget-text,.widget-dropdown,.widget-textarea)"
     "{display:flex;flex-direction:column;align-items:stretch;gap:3px;height:auto!important}"
     ".fv-widget :is(.widget-text,.widget-dropdown,.widget-textarea)>.widget-label"
@@ -55,14 +49,13 @@ _CONTROLS = (
     "{outline:3px solid var(--fv-cloud-line)!important;outline-offset:2px}"
     ".fv-widget .jupyter-button{border-radius:5px;border:1px solid var(--fv-line);background:var(--fv-node);"
     "color:var(--fv-ink);width:auto;min-width:6em;height:30px;line-height:28px;padding:0 .9em;box-shadow:none}"
-    ".fv-widget .jupyter-button:not(:disabled,.fv-off):hover{background:var(--fv-cloud)}"
+    ".fv-widget .jupyter-button:not(:disabled):hover{background:var(--fv-cloud)}"
     ".fv-widget .jupyter-button:is(.fv-main,.mod-active){background:var(--fv-cloud-line);color:var(--fv-on-accent);"
     "border-color:var(--fv-cloud-line);font-weight:600}"
-    ".fv-widget .jupyter-button:is(.fv-main,.mod-active):not(:disabled,.fv-off):hover"
+    ".fv-widget .jupyter-button:is(.fv-main,.mod-active):not(:disabled):hover"
     "{background:var(--fv-cloud-line);filter:brightness(1.12)}"
-    ".fv-widget .jupyter-button:is(:disabled,.fv-off){opacity:1;background:var(--fv-kernel);color:var(--fv-muted);"
+    ".fv-widget .jupyter-button:disabled{opacity:1;background:var(--fv-kernel);color:var(--fv-muted);"
     "border:1px dashed var(--fv-kernel-line);font-weight:400}"
-    ".fv-widget .widget-readout{min-width:2.5em;color:var(--fv-ink)}"
     ".fv-widget .jupyter-widget-Collapse-header{color:var(--fv-ink);padding:.3em .7em}"
 )
 

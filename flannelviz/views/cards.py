@@ -10,13 +10,13 @@ from html import escape
 
 from flannelviz.model import visible
 from flannelviz.network import Event
-from flannelviz.packet import AnyRow, Disposition, Hop, Packet, Step, Trace
+from flannelviz.packet import AnyRow, Hop, Packet, Step, Trace
 from flannelviz.tables import File
+from flannelviz.views.markup import table_html, visible_lines
 from flannelviz.views.rounds import hidden
 from flannelviz.views.rowtext import row_text
 from flannelviz.views.sheets import change_text
-from flannelviz.views.text import hop_says, short_place
-from flannelviz.views.widgets.panel import marked, table_html, visible_lines
+from flannelviz.views.text import short_place
 
 MOST_LINES = 12  # of an artefact that is shown without being asked for
 KIND = {
@@ -25,17 +25,6 @@ KIND = {
     "eni": "ENIs of the VPC",
     "snat": "SNAT of the NAT gateway",
 }
-
-
-def line_html(words: str) -> str:
-    """Return the sentence above a picture, which a screen reader reads whenever it changes."""
-    return f'<p class="fv-line" role="status">{words}</p>'
-
-
-def event_line(event: Event, last: int) -> str:
-    """Return who did what, in one sentence."""
-    head = f"event {event.number} of {last}, {event.stage} stage"
-    return line_html(f"<b>{escape(head)}</b><br><b>{marked(event.component)}</b> {marked(event.action)}")
 
 
 def event_card(event: Event) -> str:
@@ -74,37 +63,11 @@ def _as_code(text: str) -> str:
     return f"`{text}`" if text and "`" not in text else text
 
 
-def events_table(events: Iterable[Event], caption: str, current: int | None = None) -> str:
-    """Return events as a table, one line each; `current` is the number of the one that is marked."""
-    listed = tuple(events)
-    rows = ((e.number, e.stage, e.component, e.action, _count(e)) for e in listed)
-    index = next((i for i, event in enumerate(listed) if event.number == current), None)
-    return table_html(caption, ("event", "stage", "component", "does", "rows"), rows, index)
-
-
-def _count(event: Event) -> str:
-    written = f"+{len(event.wrote)}" if event.wrote else ""
-    removed = f"\N{MINUS SIGN}{len(event.removed)}" if event.removed else ""
-    return f"{written} {removed}".strip() or "0"
-
-
-def hop_line(trace: Trace, number: int) -> str:
-    """Return what happens at a hop in one sentence, and the packet as it came and as it left."""
-    hop = trace.hops[number - 1]
-    return line_html(f"<b>{marked(hop_says(trace, number))}</b><br>{_packets(hop)}")
-
-
 def hop_card(trace: Trace, number: int) -> str:
     """Return every lookup of one hop, with the row that decided and the one that would decide without it."""
     hop = trace.hops[number - 1]
     head = ("table", "decided by", "without it", "outcome", "command that shows it")
     return table_html(f"Lookups at {short_place(hop.place)}", head, map(_step_cells, hop.steps))
-
-
-def _packets(hop: Hop) -> str:
-    came, went = packet_text(hop.received), packet_text(hop.sent)
-    forwarded = hop.disposition is Disposition.FORWARDED and came != went
-    return f"in: <code>{escape(came)}</code>" + (f" out: <code>{escape(went)}</code>" if forwarded else "")
 
 
 def packet_text(packet: Packet) -> str:
@@ -120,14 +83,6 @@ def _step_cells(step: Step) -> Sequence[str]:
     change = change_text(step)
     outcome = step.says + (f"\n{change}" if change else "")
     return KIND.get(step.kind, step.kind), decided, spare, outcome, _as_code(step.command)
-
-
-def trace_table(trace: Trace, current: int | None = None) -> str:
-    """Return a journey as a table, one line for each hop, of a loop only its first and last rounds."""
-    lines = list(hop_numbers(trace, current))
-    rows = (_hop_cells(trace, line) if isinstance(line, int) else (line, *[""] * 5) for line in lines)
-    head = ("hop", "way", "place", "fate", "row that decided", "packet as it left")
-    return table_html("The journey, hop by hop", head, rows, lines.index(current) if current else None)
 
 
 def hop_numbers(trace: Trace, *wanted: int | None) -> Iterator[int | str]:
@@ -149,19 +104,7 @@ def _skipped_says(trace: Trace, numbers: Sequence[int]) -> str:
     return f"… {len(numbers)} more hops, TTL {first} to {last}"
 
 
-def _hop_cells(trace: Trace, number: int) -> Sequence[object]:
-    hop = trace.hops[number - 1]
-    way = "there" if number <= len(trace.request) else "back"
-    return number, way, short_place(hop.place), hop.disposition.value, because_text(hop), packet_text(hop.sent)
-
-
 def because_text(hop: Hop) -> str:
     """Return the row that decided a hop; where no row did, what the lookup found."""
     row, step = row_text(hop.because), hop.deciding_step
     return _as_code(row) or (step.says if step else "")
-
-
-def result_html(trace: Trace, says: str) -> str:
-    """Return the outcome of a journey in one line; what it means is in the words, the colour only repeats it."""
-    state = "yes" if trace.ok else "no"
-    return f'<p class="fv-result" role="status" data-ok="{state}">{marked(says)}.</p>'

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections.abc import Mapping, Sequence
 
+from flannelviz.errors import LabError
 from flannelviz.kernel.blueprint import Delivery, Observation, Order, Sighting
 from flannelviz.kernel.echo import Echo
 from flannelviz.kernel.forget import Lesson, forget, learn
 from flannelviz.kernel.frames import Wanted, echo_request, tcp_syn, udp_payload
 from flannelviz.kernel.namespaces import inside
-from flannelviz.kernel.silence import counts, grown, last_seen, silent_end, state
+from flannelviz.kernel.silence import counts, grown, last_seen, overflows, silent_end, state
 from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings
 
 SILENCE = 0.04  # seconds without a frame after which a packet counts as lost
@@ -20,6 +22,12 @@ TRIES = 4  # times that a packet is sent once more, for a Service may send each 
 LONGEST = 2.0  # seconds: a packet that loops makes itself heard all the time
 IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_DO = 10, 0, 2  # include/uapi/linux/in.h
 IP_AND_ICMP, IP_AND_UDP, IP_AND_TCP = 28, 28, 40  # bytes of headers
+
+
+TABLE_FULL = (
+    "the kernel's ARP table, one for all namespaces together, was full, so packets were dropped: "
+    "close other labs, build fewer pods, or raise net.ipv4.neigh.default.gc_thresh3"
+)
 
 
 class Sender:
@@ -31,12 +39,21 @@ class Sender:
         self.echo = Echo(spaces, self.watch.poll)
         self.learned: dict[str, Lesson] = {}  # since the places were made to forget
         self.count = 0
+        self.overflows = overflows()
 
     def send(self, order: Order) -> Observation:
         """Send one packet and return all that was seen of it; where it died in silence, what is known there."""
         observed = self._once(order)
         place = silent_end(order, observed)
+        if place is not None or observed.error == errno.ENOBUFS:
+            self._check_room()
         return observed if place is None else observed._replace(known=self._known(order, observed, place), place=place)
+
+    def _check_room(self) -> None:
+        """Raise LabError if the kernel's ARP table has been full since the last look."""
+        before, self.overflows = self.overflows, overflows()
+        if self.overflows > before:
+            raise LabError(TABLE_FULL)
 
     def _known(self, order: Order, observed: Observation, place: str) -> tuple[str, ...]:
         """Return what the kernel at `place` knows of the packet: what it counts when the same one dies there again."""

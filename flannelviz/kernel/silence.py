@@ -18,6 +18,7 @@ from flannelviz.model import INTERNET, VPC
 from flannelviz.packet import Disposition
 from flannelviz.tables import CNI0, LO
 
+ARP_TABLE, OVERFLOWS = Path("/proc/net/stat/arp_cache"), 12  # one table for all namespaces; a column of it
 NET = Path("/proc/thread-self/net")
 # What is counted of drops, by file. Source: net/ipv4/route.c, ip_error and ip_route_input; fib_frontend.c.
 ADDRESS_ERROR, REVERSE_PATH = "InAddrErrors", "IPReversePathFilter"
@@ -112,6 +113,12 @@ def _rules() -> Iterator[tuple[str, int]]:
 
 def _packets(counter: str) -> int:
     return int(counter.strip("[]").partition(":")[0])
+
+
+def overflows() -> int:
+    """Return how often the kernel's ARP table was full; a packet whose neighbour finds no room in it is dropped."""
+    rows = ARP_TABLE.read_text().splitlines()[1:] if ARP_TABLE.exists() else []
+    return sum(int(row.split()[OVERFLOWS], 16) for row in rows)
 
 
 # --- what can be asked -----------------------------------------------------------------------------------------------

@@ -213,8 +213,9 @@ def _out_by_nat_gateway(visit: Visit) -> Disposition:
     packet = visit.packet
     entry = next((s for s in visit.network.vpc.snat if packet.src is not None and packet.src in s.source), None)
     asking = SNATS
-    if packet.about is not None and (visit.place, flow_key(packet)) not in visit.memory.flows:
-        visit.note("snat", ("the NAT gateway knows no flow of which this error speaks: dropped",), asking=asking)
+    flow = visit.memory.flows.get((visit.place, flow_key(packet)))
+    if not (flow.translated if flow is not None else packet.about is None):
+        visit.note("snat", ("the NAT gateway has not seen the flow that this answers: dropped",), asking=asking)
         return Disposition.SOURCE_REJECTED
     if entry is None:
         visit.note("snat", ("the NAT gateway has no SNAT entry for {}: dropped", packet.src), asking=asking)

@@ -33,6 +33,7 @@ WIRE = "wire-"  # how such a NIC begins: a device of the MTU wanted (macvlan) on
 UPLINK, OUTSIDE_PORT = "internet", "vpc"
 UPLINK_ADDRESS, OUTSIDE_NEXT_HOP = "198.18.0.2", "198.18.0.1"  # RFC 2544: of no use but as names of the two ends
 OUTSIDE_ADDRESS = "203.0.113.10"
+FULL = 1  # the mark of a packet whose TTL is 255: what forwarding will take away can only be added afterwards
 NOWHERE = "fabric"  # a bridge without ports swallows what is sent to it
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
 
@@ -194,7 +195,7 @@ def _policy(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
 def _rules(vpc: VpcTables, mine: tuple[Port, ...]) -> str:
     tables = {
         "raw": (":PREROUTING ACCEPT", *_source_checks(mine)),
-        "mangle": (":PREROUTING ACCEPT", *_uncounted(vpc)),
+        "mangle": (":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", *_uncounted(vpc)),
         "nat": (":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", *_translations(vpc)),
         "filter": (":INPUT ACCEPT", ":FORWARD DROP", ":OUTPUT ACCEPT", *_filter(vpc, mine)),
     }
@@ -210,9 +211,10 @@ def _source_checks(mine: tuple[Port, ...]) -> Iterator[str]:
 def _uncounted(vpc: VpcTables) -> Iterator[str]:
     if vpc.decrements_ttl:
         yield from (f"-A PREROUTING -i {UPLINK} -d {known} -j ACCEPT" for known in _known_outside(vpc))
-    yield f"-A PREROUTING -i {UPLINK} -j TTL --ttl-inc 1"
-    if not vpc.decrements_ttl:
-        yield f"-A PREROUTING -i {PORT}+ -j TTL --ttl-inc 1"
+    for dev in (UPLINK,) if vpc.decrements_ttl else (UPLINK, f"{PORT}+"):
+        yield f"-A PREROUTING -i {dev} -m ttl --ttl-eq 255 -j MARK --set-mark {FULL}"
+        yield f"-A PREROUTING -i {dev} -j TTL --ttl-inc 1"
+    yield f"-A POSTROUTING -m mark --mark {FULL} -j TTL --ttl-inc 1"
 
 
 def _translations(vpc: VpcTables) -> Iterator[str]:
@@ -258,6 +260,7 @@ def _outward(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
         yield f"-d {dst} -j DROP"
     for port in mine:
         yield from (f"-i {port.routed} -s {eni.address} -j ACCEPT" for eni in port.enis if eni.eip is not None)
+    yield "-m conntrack --ctdir REPLY -j DROP"  # an answer to what did not come by the NAT gateway
     yield from (f"-s {entry.source} -j ACCEPT" for entry in vpc.snat)
     yield "-j DROP"
 

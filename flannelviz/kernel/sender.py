@@ -42,12 +42,23 @@ class Sender:
         self.overflows = overflows()
 
     def send(self, order: Order) -> Observation:
-        """Send one packet and return all that was seen of it; where it died in silence, what is known there."""
+        """Send one packet and return all that was seen of it; where it died in silence, what is known there.
+
+        To know that, the packet is sent once more, and it is the last one of which all is told: places remember it.
+        """
         observed = self._once(order)
-        place = silent_end(order, observed)
-        if place is not None or observed.error == errno.ENOBUFS:
-            self._check_room()
-        return observed if place is None else observed._replace(known=self._known(order, observed, place), place=place)
+        for _ in range(TRIES):
+            place = silent_end(order, observed)
+            if place is not None or observed.error == errno.ENOBUFS:
+                self._check_room()
+            if place is None:
+                break
+            before = counts(self.spaces[place])
+            observed = self._once(order)
+            if silent_end(order, observed) == place:
+                known = grown(before, counts(self.spaces[place]))
+                return observed._replace(known=(*known, *self._state(order, observed, place)), place=place)
+        return observed
 
     def _check_room(self) -> None:
         """Raise LabError if the kernel's ARP table has been full since the last look."""
@@ -55,20 +66,14 @@ class Sender:
         if self.overflows > before:
             raise LabError(TABLE_FULL)
 
-    def _known(self, order: Order, observed: Observation, place: str) -> tuple[str, ...]:
-        """Return what the kernel at `place` knows of the packet: what it counts when the same one dies there again."""
-        last, space = last_seen(order, observed), self.spaces[place]
+    def _state(self, order: Order, observed: Observation, place: str) -> tuple[str, ...]:
+        last = last_seen(order, observed)
         asker = next((one.src for one in observed.delivered if one.kind == "request"), order.dst)
-        state_now = state(space, last.dst if last else asker, last.src if last else None)
-        for _ in range(TRIES):
-            before = counts(space)
-            if silent_end(order, self._once(order)) == place:
-                return (*grown(before, counts(space)), *state_now)
-        return state_now
+        return state(self.spaces[place], last.dst if last else asker, last.src if last else None)
 
     def _once(self, order: Order) -> Observation:
         self._prepare(order)
-        wanted = Wanted(PROTOCOLS[order.proto], self.count, order.dport)
+        wanted = Wanted(PROTOCOLS[order.proto], self.count, order.dport, order.behind)
         with inside(self.spaces[order.place]), _socket(order.proto) as sock:
             error = _send(sock, order, self.count)
             return self._observe(order, wanted, error)
@@ -100,6 +105,8 @@ class Sender:
         for descriptor in self.watch.ready(0):
             self._read(descriptor, wanted, seen, [])
         learn(self.learned, seen, wanted.proto)
+        if order.proto == "tcp" and not _answered(order, delivered):
+            self.echo.start_again()
         return Observation(tuple(sorted(seen, key=_when)), tuple(delivered), error, self.echo.error)
 
     def _read(self, descriptor: int, wanted: Wanted, seen: list[Sighting], delivered: list[Delivery]) -> None:

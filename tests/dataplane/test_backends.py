@@ -150,6 +150,14 @@ def test_another_vtep_mac_is_not_taken(networks: dict[str, Network]) -> None:
     assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-b")
 
 
+def test_the_nat_gateway_lets_no_answer_to_a_stranger_out(networks: dict[str, Network]) -> None:
+    """host-gw in a routed VPC: a pod that is seen as itself is answered by the default route, where it never was."""
+    routed = break_network(network_with(backend="host-gw"), "masquerade-missing", "node-a")
+    found = trace(routed, "a1", "node-b")
+    assert (found.disposition, found.reply_disposition) == (Disposition.ACCEPTED, Disposition.SOURCE_REJECTED)
+    assert found.died_at == "VPC"
+
+
 def test_the_nat_gateway_lets_no_error_about_a_stranger_out(networks: dict[str, Network]) -> None:
     """Without its route back node-b sends the error by its default route, and the NAT gateway never saw the flow."""
     tables = networks["vxlan"].tables("node-b")

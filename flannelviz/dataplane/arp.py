@@ -74,18 +74,22 @@ def answers(tables: Tables, dev: str, question: Question) -> bool:
     own = local_address(tables, question.target)
     if own is None or own.dev == LO:
         return False
-    return question.sender is None or reverse_path_ok(tables, dev, question.sender)
+    return question.sender is None or reverse_path_ok(tables, dev, question.sender, question.target)
 
 
-def reverse_path_ok(tables: Tables, dev: str, source: IPv4Address) -> bool:
-    """Return whether strict rp_filter, where it is on, accepts `source` arriving on `dev`.
+def reverse_path_ok(
+    tables: Tables, dev: str, source: IPv4Address, dst: IPv4Address, out_dev: str | None = None
+) -> bool:
+    """Return whether strict rp_filter, where it is on, accepts `source` arriving on `dev` for `dst`.
 
-    Source: kernel Documentation/networking/ip-sysctl; the effective value is the larger of `all` and the device's.
+    `out_dev` is the device by which it goes on, None where it stays: its rules decide about the way back.
+    Source: kernel Documentation/networking/ip-sysctl, the effective value is the larger of `all` and the device's;
+    net/ipv4/fib_frontend.c, __fib_validate_source.
     """
     mode = max(tables.sysctl("net.ipv4.conf.all.rp_filter"), tables.sysctl(f"net.ipv4.conf.{dev}.rp_filter"))
     if mode == 0:
         return True
-    back, _ = route_for(tables, source)
+    back, _ = route_for(tables, source, dst, out_dev)
     return back is not None and (mode == 2 or back.dev == dev)
 
 
@@ -131,6 +135,21 @@ def _live_ports(network: Network, tables: Tables, likely: Port | None) -> Iterat
         pod_link = network.tables(port.pod).link(ETH0)
         if port.up and port.attached and pod_link is not None and pod_link.up:
             yield port, pod_link
+
+
+def has_carrier(network: Network, tables: Tables) -> bool:
+    """Return whether a bridge has a port that carries anything; without one it sends nothing, not even a question.
+
+    Source: net/bridge/br_if.c, br_port_carrier_check; the first port that is alive decides.
+    """
+    return any(_is_alive(network, port) for port in (tables.lan.ports if tables.lan else ()))
+
+
+def _is_alive(network: Network, port: Port) -> bool:
+    if not (port.up and port.attached):
+        return False
+    pod_link = network.tables(port.pod).link(ETH0) if port.pod in network.written else None
+    return port.pod not in network.written or (pod_link is not None and pod_link.up)
 
 
 def _rewired(network: Network, tables: Tables) -> tuple[Port, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
-from flannelviz.dataplane.arp import Question, answer, port_of
+from flannelviz.dataplane.arp import Question, answer, has_carrier, port_of
 from flannelviz.dataplane.lookup import deciding_rule, fib, local_address, route_for
 from flannelviz.dataplane.netfilter import Asked, decide
 from flannelviz.dataplane.visit import Visit
@@ -88,17 +88,22 @@ def filtered(visit: Visit, tables: Tables, name: str, in_dev: str | None, out_de
 
 
 def _carrier_lost(visit: Visit, tables: Tables, link: Link) -> Disposition | None:
-    """Return LINK_DOWN if the far end of the wire is down, so that this end has no carrier."""
+    """Return LINK_DOWN if the device has no carrier: the far end of its wire is down, or every port of the bridge."""
+    why = _why_no_carrier(visit, tables, link)
+    if why is None:
+        return None
+    visit.note("link", ("{} has no carrier: {}", link.name, why), link, asking=("ip link show {}", link.name))
+    answer_with(visit, tables, "host unreachable")
+    return Disposition.LINK_DOWN
+
+
+def _why_no_carrier(visit: Visit, tables: Tables, link: Link) -> str | None:
+    if link.kind == "bridge":
+        return None if has_carrier(visit.network, tables) else "none of its ports is up"
     if link.peer is None or link.peer[0] == VPC:
         return None
     far = visit.network.tables(link.peer[0]).link(link.peer[1])
-    if far is not None and far.up:
-        return None
-    visit.note(
-        "link", ("{} has no carrier: its far end is down", link.name), link, asking=("ip link show {}", link.name)
-    )
-    answer_with(visit, tables, "host unreachable")
-    return Disposition.LINK_DOWN
+    return None if far is not None and far.up else "its far end is down"
 
 
 def resolve(visit: Visit, tables: Tables, route: Route, link: Link, keep_source: bool = False) -> Disposition | None:

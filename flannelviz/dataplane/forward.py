@@ -227,7 +227,7 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
         )
         return Disposition.SOURCE_REJECTED
     own = local_address(tables, packet.dst)
-    if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src):
+    if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
         return _reverse_path_failed(visit, tables, dev)
     if own is not None:
         asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
@@ -280,7 +280,7 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if route is None:
         answer_with(visit, tables, "net unreachable")
         return _no_route(visit, asking)
-    if packet.src is not None and not reverse_path_ok(tables, dev, packet.src):
+    if packet.src is not None and not reverse_path_ok(tables, dev, packet.src, packet.dst, route.dev):
         return _reverse_path_failed(visit, tables, dev)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
     return (

@@ -95,11 +95,13 @@ def _pod(network: Network, place: str) -> Machine:
 
 
 def _without_carrier(network: Network, tables: Tables) -> tuple[str, ...]:
-    """Return the devices that are up, and whose other end is not."""
+    """Return the devices that are up, and whose other end is not, or not all of whose ports are."""
     wired = ((link, link.peer) for link in tables.links if link.up and link.peer and link.peer[0] != VPC)
-    return tuple(
+    ends = tuple(
         link.name for link, (place, dev) in wired if (far := network.tables(place).link(dev)) is None or not far.up
     )
+    ports = tables.lan.ports if tables.lan and tables.link(CNI0) else ()
+    return (*ends, CNI0) if ports and (ends or not all(p.up and p.attached for p in ports)) else ends
 
 
 def _plug(network: Network, lan: Lan, port: Port) -> Plug:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -131,10 +131,21 @@ class Teller:
         if often >= LOOP_VISITS and last[-1].ttl <= 1:
             return Disposition.LOOP
         if error is not None:
-            nobody_unpacks = error[1] is Disposition.DENIED and last[-1].inner is not None
-            return Disposition.REFUSED if nobody_unpacks else error[1]
+            return self._meant(error[1], last[-1])
         flooded = len({s.dev for s in last if s.out and s.dev.startswith(VETH)}) > 1
         return self._asked_in_vain(place) or (Disposition.UNDELIVERABLE if flooded else Disposition.UNKNOWN)
+
+    def _meant(self, end: Disposition, last: Sighting) -> Disposition:
+        """Return the end that an ICMP error stands for: no port but a tunnel's, no neighbour but a device."""
+        if end is Disposition.DENIED and last.inner is not None:
+            return Disposition.REFUSED
+        if end is Disposition.NEIGHBOR_UNREACHABLE and not any(self._questions(self._at(last.place))):
+            return Disposition.LINK_DOWN
+        return end
+
+    def _at(self, place: str) -> list[Sighting]:
+        """Return what was seen on the devices of a place, the ports of its bridge aside."""
+        return [s for s in self.observed.sightings if s.place == place and not s.dev.startswith(VETH)]
 
     def _icmp_error(self, place: str, kind: str) -> tuple[Sighting, Disposition] | None:
         """Return the first ICMP error that a place sent about the request or the reply."""
@@ -146,11 +157,19 @@ class Teller:
 
     def _asked_in_vain(self, place: str) -> Disposition | None:
         """Return NEIGHBOR_UNREACHABLE if a place sent an ARP request that nobody answered."""
-        here = [s for s in self.observed.sightings if s.place == place and not s.dev.startswith(VETH)]
-        passed = {(s.src, s.dst) for s in here if s.kind == "arp 1" and not s.out}
-        asked = {s.dst for s in here if s.kind == "arp 1" and s.out and (s.src, s.dst) not in passed}
+        here = self._at(place)
+        asked = set(self._questions(here))
         told = {s.src for s in here if s.kind == "arp 2" and not s.out}
         return Disposition.NEIGHBOR_UNREACHABLE if asked - told else None
+
+    def _questions(self, here: Sequence[Sighting]) -> Iterator[str]:
+        """Return what a place asked for itself: a question that came in before is one that it passed on."""
+        passed: set[tuple[str, str]] = set()
+        for seen in here:
+            if seen.kind == "arp 1" and not seen.out:
+                passed.add((seen.src, seen.dst))
+            elif seen.kind == "arp 1" and (seen.src, seen.dst) not in passed:
+                yield seen.dst
 
     def _ended(self, hop: Hop, end: Disposition, kind: str) -> Hop:
         found = self._icmp_error(hop.place, kind)

@@ -233,6 +233,18 @@ def test_a_full_packet_fits_the_wire_when_wrapped(networks: dict[str, Network]) 
     assert next(hop for hop in found.request if hop.place == "VPC").received.size == 1500
 
 
+def test_a_bridge_without_a_live_port_has_no_carrier(networks: dict[str, Network]) -> None:
+    """Nobody is even asked: cni0 is up and has no carrier, so the node says at once that the host is unreachable."""
+    tables = networks["alloc"].tables("node-a")
+    none_up = replace(tables, lan=replace(tables.lan, ports=tuple(p._replace(up=False) for p in tables.lan.ports)))
+    found = trace(networks["alloc"].writing("node-a", none_up), "db", "a1")
+    assert (found.disposition, found.died_at) == (Disposition.LINK_DOWN, "node-a")
+    assert found.request[-1].icmp.what == "host unreachable"
+    one_up = replace(none_up, lan=replace(none_up.lan, ports=(none_up.lan.ports[0], tables.lan.ports[1])))
+    found = trace(networks["alloc"].writing("node-a", one_up), "db", "a1")
+    assert (found.disposition, found.died_at) == (Disposition.NEIGHBOR_UNREACHABLE, "node-a")
+
+
 # --- host-gw ---------------------------------------------------------------------------------------------------------
 
 

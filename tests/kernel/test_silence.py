@@ -231,6 +231,7 @@ CAME_IN = Sighting(0, "request", "node-b", "eth0", False, False, "1.1.1.1", "2.2
         ((), CAME_IN._replace(dev="veth1"), Disposition.UNDELIVERABLE),
         (("-A FORWARD -j DROP",), CAME_IN._replace(dev="veth1"), DENIED),
         (("cni0 is down",), CAME_IN._replace(dev="veth1"), Disposition.LINK_DOWN),
+        (("cni0 has no carrier",), CAME_IN._replace(dev="veth1"), Disposition.LINK_DOWN),
         (("lo is down",), None, Disposition.LINK_DOWN),
     ],
 )

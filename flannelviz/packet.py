@@ -152,6 +152,8 @@ class IcmpError:
     sender: str
     source: IPv4Address | None
     about: Packet
+    flow: Flow | None = None  # of the packet that it speaks of, where conntrack has not confirmed it yet
+    mtu: int | None = None  # what would have fitted. Units: bytes
 
     def packet(self) -> Packet:
         """Return the error as a packet, on its way to who sent the packet that it speaks of."""
@@ -200,12 +202,13 @@ class Learned:
     """What places have learned from traffic; a fresh one means "cold".
 
     `neighbors`: (place, device, address) -> MAC. `fdb`: (place, bridge, MAC) -> port. `flows`: (place, key of either
-    direction) -> Flow.
+    direction) -> Flow. `path_mtu`: (place, destination) -> what fits on the way there, in bytes.
     """
 
     neighbors: Mapping[tuple[str, str, IPv4Address], str] = field(default_factory=dict)
     fdb: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     flows: Mapping[tuple[str, FlowKey], Flow] = field(default_factory=dict)
+    path_mtu: Mapping[tuple[str, IPv4Address], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

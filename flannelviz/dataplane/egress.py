@@ -60,12 +60,28 @@ def too_large(visit: Visit, tables: Tables, route: Route, error: str) -> Disposi
     """Return MTU_EXCEEDED if the packet may not be fragmented and does not fit; `error` is the ICMP error it causes."""
     link = tables.link(route.dev)
     packet = visit.packet
-    if link is None or packet.size <= link.mtu or not packet.dont_fragment:
+    if link is None or not packet.dont_fragment:
         return None
+    if packet.size <= link.mtu:
+        return _known_too_large(visit) if visit.in_dev is None else None
     saying = ("{} bytes do not fit {}'s MTU of {}", packet.size, link.name, link.mtu)
     visit.note("mtu", saying, link, asking=("ip link show {}", link.name))
     if error:
-        answer_with(visit, tables, error)
+        answer_with(visit, tables, error, link.mtu)
+    return Disposition.MTU_EXCEEDED
+
+
+def _known_too_large(visit: Visit) -> Disposition | None:
+    """Return MTU_EXCEEDED if an ICMP error has told the sender that this does not fit the way to where he sends it.
+
+    Source: net/ipv4/route.c, ip_rt_update_pmtu; `ip route get` shows it, as "cache expires".
+    """
+    asked = visit.received.dst
+    fits = visit.memory.path_mtu.get((visit.place, asked))
+    if fits is None or visit.packet.size <= fits:
+        return None
+    saying = ("{} bytes do not fit the way to {}, which takes {}", visit.packet.size, asked, fits)
+    visit.note("mtu", saying, asking=("ip route get {}", asked))
     return Disposition.MTU_EXCEEDED
 
 
@@ -247,7 +263,7 @@ def unknown(visit: Visit, table: str, asking: tuple[object, ...]) -> Disposition
     return Disposition.UNKNOWN
 
 
-def answer_with(visit: Visit, tables: Tables, what: str) -> None:
+def answer_with(visit: Visit, tables: Tables, what: str, mtu: int | None = None) -> None:
     """Note the ICMP error sent back; its source is the address that this place uses towards the sender.
 
     Source: net/ipv4/icmp.c, icmp_errors_use_inbound_ifaddr 0; no error answers an error.
@@ -257,4 +273,4 @@ def answer_with(visit: Visit, tables: Tables, what: str) -> None:
         return
     own = local_address(tables, src)
     back = route_for(tables, src)[0]
-    visit.send_error(what, src if own else source_address(tables, back) if back else None)
+    visit.send_error(what, src if own else source_address(tables, back) if back else None, mtu)

@@ -179,9 +179,7 @@ def _seen_by_iptables(visit: Visit, tables: Tables, bridge: Link, port: Link) ->
     if packet.dst == asked or local_address(tables, packet.dst) is not None:
         return None
     route, runner_up = routed(visit, tables, bridge.name)
-    if route is None:
-        return _no_route(visit, ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name))
-    if route.dev != bridge.name:
+    if route is None or route.dev != bridge.name or not tables.sysctl(IP_FORWARD):
         visit.packet = replace(packet, dst_mac=bridge.mac)
         return None
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name)

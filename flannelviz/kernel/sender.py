@@ -16,8 +16,7 @@ from flannelviz.kernel.namespaces import inside
 from flannelviz.kernel.silence import counts, grown, last_seen, overflows, silent_end, state
 from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings
 
-SILENCE = 0.04  # seconds without a frame after which a packet counts as lost
-ASKING = 0.15  # the same while somebody waits for an ARP answer, which is given up after 0.06
+QUIET = 0.08  # seconds without a frame after which a packet counts as lost; ARP gives up within 0.05
 TRIES = 4  # times that a packet is sent once more, for a Service may send each another way
 LONGEST = 2.0  # seconds: a packet that loops makes itself heard all the time
 IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_DO = 10, 0, 2  # include/uapi/linux/in.h
@@ -95,9 +94,7 @@ class Sender:
         delivered: list[Delivery] = []
         deadline = time.monotonic() + LONGEST
         while not _answered(order, delivered) and time.monotonic() < deadline:
-            ready = self.watch.ready(0.0 if error else SILENCE)
-            if not ready and _asking(seen):
-                ready = self.watch.ready(ASKING - SILENCE)
+            ready = self.watch.ready(0.0 if error else QUIET)
             if not ready:
                 break
             for descriptor in ready:
@@ -123,13 +120,6 @@ class Sender:
 
 def _answered(order: Order, delivered: Sequence[Delivery]) -> bool:
     return any(one.kind == "reply" and one.place == order.place for one in delivered)
-
-
-def _asking(seen: Sequence[Sighting]) -> bool:
-    """Return whether an ARP request is on its way that nobody has answered yet."""
-    since = time.time_ns() - int(ASKING * 1e9)
-    asked = {(s.place, s.dst) for s in seen if s.kind == "arp 1" and s.out and s.time > since}
-    return bool(asked) and bool(asked - {(s.place, s.src) for s in seen if s.kind == "arp 2" and not s.out})
 
 
 def _when(sighting: Sighting) -> int:

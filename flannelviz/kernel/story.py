@@ -68,7 +68,7 @@ class Teller:
             return (self._unseen(kind, start, arrived is not None),)
         hops = [self._hop(number, visits) for number in range(len(visits))]
         if arrived is not None and visits[-1][0].place == arrived.place:
-            hops[-1] = _handed_over(hops[-1], arrived)
+            hops[-1] = self._ended(_handed_over(hops[-1], arrived), Disposition.ACCEPTED, kind)
         else:
             hops[-1] = self._explained(self._ended(hops[-1], self._death(kind, visits), kind), visits[-1][-1])
         return tuple(hops)
@@ -113,7 +113,17 @@ class Teller:
         end = ENDS_BY_ERROR.get(number) or self._asked_in_vain(start)
         step = Step(start, "observed", ("seen on no device",), None, None, packet, packet)
         hop = Hop(start, end or Disposition.UNKNOWN, (step,), None, None, packet, packet)
-        return replace(hop, disposition=Disposition.ACCEPTED) if arrived else self._explained(hop, None)
+        if arrived:
+            return replace(hop, disposition=Disposition.ACCEPTED)
+        known = self._explained(hop, None)
+        told = self._told_itself(start, kind) if known.disposition is Disposition.UNKNOWN else None
+        return replace(known, disposition=told) if told is not None else known
+
+    def _told_itself(self, start: str, kind: str) -> Disposition | None:
+        """Return the end of which a place told itself, by an ICMP error over lo; it has asked nobody before."""
+        told = self._icmp_error(start, kind)
+        end = told[1] if told is not None else None
+        return Disposition.LINK_DOWN if end is Disposition.NEIGHBOR_UNREACHABLE else end
 
     def _explained(self, hop: Hop, last: Sighting | None) -> Hop:
         """Return a hop at which a packet ended in silence, with the end and the reason that its kernel knows."""
@@ -191,7 +201,7 @@ def _handed_over(hop: Hop, arrived: Delivery) -> Hop:
     """Return the last hop of a packet that arrived, which programs see under its final addresses and ports."""
     src, dst = IPv4Address(arrived.src), IPv4Address(arrived.dst)
     got = replace(hop.sent, src=src, dst=dst, sport=arrived.sport, dport=arrived.dport, inner=None)
-    return replace(hop, disposition=Disposition.ACCEPTED, sent=got)
+    return replace(hop, sent=got)
 
 
 def story(source: str, order: Order, observed: Observation, names: Names) -> Trace:
@@ -214,4 +224,4 @@ def _asked_for(last: Hop, order: Order) -> Hop:
     asked = last.place == order.place and last.sent.src == IPv4Address(order.dst)
     if last.disposition is not Disposition.ACCEPTED or asked:
         return last
-    return Hop(last.place, Disposition.UNEXPECTED, last.steps, last.in_dev, last.out_dev, last.received, last.sent)
+    return replace(last, disposition=Disposition.UNEXPECTED)

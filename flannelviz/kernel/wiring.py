@@ -204,7 +204,8 @@ def _changes(kind: str, there: frozenset[str], wanted: frozenset[str]) -> list[s
     """Return what to delete and to add. Shape: what a gateway is reached by comes before what goes through it."""
     added = sorted(wanted - there, key=lambda row: (" via " in row, row))
     gone = sorted(there - wanted, key=lambda row: (" via " not in row, row))
-    return [*(f"{kind} del {row}" for row in gone), *(f"{kind} add {row}" for row in added)]
+    put = "append" if kind == "route" else "add"  # a second route to one place comes behind the first
+    return [*(f"{kind} del {row}" for row in gone), *(f"{kind} {put} {row}" for row in added)]
 
 
 def _check_routes(machine: Machine, there: frozenset[str]) -> None:

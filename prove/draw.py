@@ -127,11 +127,17 @@ def _packets(dice: Random, network: Network) -> Iterator[Sent]:
     before: Sent | None = None
     for _ in range(PACKETS):
         if before is not None and _often(dice, 0.2):
-            sent = replace(before, warm=True)
+            sent = _again(before)
         else:
             sent = _packet(dice, network, sources, addresses)
         yield sent
         before = sent
+
+
+def _again(before: Sent) -> Sent:
+    """Return what a program sends next to the same place: of TCP a new connection, which has a port of its own."""
+    sport = 20000 + before.sport % 9973 if before.proto == "tcp" else before.sport
+    return replace(before, sport=sport, warm=True)
 
 
 def _sources(network: Network) -> list[str]:

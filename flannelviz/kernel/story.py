@@ -149,7 +149,7 @@ class Teller:
         """Return the end that an ICMP error stands for: no port but a tunnel's, no neighbour but a device."""
         if end is Disposition.DENIED and last.inner is not None:
             return Disposition.REFUSED
-        if end is Disposition.NEIGHBOR_UNREACHABLE and not any(self._questions(self._at(last.place))):
+        if end is Disposition.NEIGHBOR_UNREACHABLE and self._asked_in_vain(last.place) is None:
             return Disposition.LINK_DOWN
         return end
 

@@ -34,6 +34,7 @@ CHROMIUM_ARGS = [
 VIEWPORT = {"width": 1280, "height": 900}
 TALLEST = 16_000  # pixels; Chromium paints no larger picture
 FOOTER = 80  # pixels below the last cell
+POLLING = 20  # milliseconds between two looks; looking with each frame keeps the page busy with drawing frames
 STARTUP = 60  # seconds until the server answers, on a busy machine
 # What JupyterLab itself writes to the console as an error, each with its reason. Keep it short.
 ALLOWED_CONSOLE: tuple[str, ...] = ()
@@ -42,6 +43,11 @@ NO_WIDGETS_YET = re.compile(r"stderr: .*No such comm|stderr: Traceback.*comm_ope
 
 NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
 KERNEL_IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+# A kernel takes what it is sent in order, and it is idle once more when all that came before is answered.
+KERNEL_ANSWERS = """async () => {
+    await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo();
+    return true;
+}"""
 # JupyterLab draws a widget into an empty panel, some time after its cell has run.
 WIDGETS_DRAWN = """() => !document.querySelector('.jp-Notebook .jp-OutputArea-output.lm-Panel:empty')
     && !/Loading widget/.test(document.querySelector('.jp-Notebook').textContent)"""
@@ -198,14 +204,14 @@ class LabPage:
     def open(self, path: str) -> None:
         """Open the notebook at `path` in the full JupyterLab, as a launch address does, and wait for its kernel."""
         self.page.goto(f"{self.server.url}/lab/tree/{path}?reset&token={self.server.token}")
-        self.page.wait_for_function(KERNEL_IDLE, timeout=60_000)
+        self.page.wait_for_function(KERNEL_IDLE, timeout=60_000, polling=POLLING)
         self.page.evaluate(LISTEN_TO_KERNEL)
 
     def run_all(self) -> bool:
         """Run every cell; return whether all of them ran without an error."""
         ran = self.command("notebook:run-all-cells")
         self.wait_for_kernel()
-        self.page.wait_for_function(WIDGETS_DRAWN)
+        self.page.wait_for_function(WIDGETS_DRAWN, polling=POLLING)
         return bool(ran)
 
     def command(self, name: str, **arguments: object) -> object:
@@ -214,7 +220,8 @@ class LabPage:
         return self.page.evaluate(script, [name, arguments])
 
     def wait_for_kernel(self) -> None:
-        self.page.wait_for_function(KERNEL_IDLE)
+        """Wait until the kernel has answered everything that the page has sent to it."""
+        self.page.wait_for_function(KERNEL_ANSWERS, polling=POLLING)
 
     def shut_kernel_down(self) -> None:
         self.page.evaluate("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown?.()")

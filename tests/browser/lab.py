@@ -48,6 +48,14 @@ KERNEL_ANSWERS = """async () => {
     await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo();
     return true;
 }"""
+OPEN = "async path => { await window.jupyterapp.commands.execute('docmanager:open', {path}); }"
+# Ends the kernel, and closes the notebook without the question whether to save it.
+LEAVE = """async () => {
+    const panel = window.jupyterapp.shell.currentWidget;
+    await panel.sessionContext.shutdown();
+    panel.context.model.dirty = false;
+    panel.close();
+}"""
 # JupyterLab draws a widget into an empty panel, some time after its cell has run.
 WIDGETS_DRAWN = """() => !document.querySelector('.jp-Notebook .jp-OutputArea-output.lm-Panel:empty')
     && !/Loading widget/.test(document.querySelector('.jp-Notebook').textContent)"""
@@ -177,8 +185,7 @@ def lab_page(context: BrowserContext, server: Server) -> Iterator["LabPage"]:
     try:
         yield page
     finally:
-        page.shut_kernel_down()
-        page.page.close()
+        page.close()
 
 
 class LabPage:
@@ -202,8 +209,12 @@ class LabPage:
             self._note(f"a request leaves the machine: {url}")
 
     def open(self, path: str) -> None:
-        """Open the notebook at `path` in the full JupyterLab, as a launch address does, and wait for its kernel."""
-        self.page.goto(f"{self.server.url}/lab/tree/{path}?reset&token={self.server.token}")
+        """Open the notebook at `path` and wait for its kernel. A new page comes to JupyterLab by the launch address."""
+        if self.page.url.startswith(self.server.url):
+            self.problems.clear()
+            self.page.evaluate(OPEN, path)
+        else:
+            self.page.goto(f"{self.server.url}/lab/tree/{path}?reset&token={self.server.token}")
         self.page.wait_for_function(KERNEL_IDLE, timeout=60_000, polling=POLLING)
         self.page.evaluate(LISTEN_TO_KERNEL)
 
@@ -223,8 +234,14 @@ class LabPage:
         """Wait until the kernel has answered everything that the page has sent to it."""
         self.page.wait_for_function(KERNEL_ANSWERS, polling=POLLING)
 
-    def shut_kernel_down(self) -> None:
+    def leave(self) -> None:
+        """Close the notebook and end its kernel; JupyterLab stays for the next one."""
+        self.page.evaluate(LEAVE)
+
+    def close(self) -> None:
+        """Close the page, whatever state it is in, and end its kernel."""
         self.page.evaluate("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown?.()")
+        self.page.close()
 
     def kernel_errors(self) -> list[str]:
         """Return what the kernel reported as an error or wrote to stderr since the page was opened."""

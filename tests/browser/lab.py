@@ -1,5 +1,6 @@
 """A real JupyterLab server, and one notebook in it as a browser shows it."""
 
+import json
 import os
 import re
 import secrets
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +43,11 @@ ALLOWED_CONSOLE: tuple[str, ...] = ()
 # JupyterLab asks every kernel for its widgets; one that has not imported ipywidgets says on stderr that it has none.
 NO_WIDGETS_YET = re.compile(r"stderr: .*No such comm|stderr: Traceback.*comm_open", re.DOTALL)
 
-NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
+# JupyterLab asks nothing, and no caret blinks: the page draws a frame only where something changes.
+SETTINGS = {
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/codemirror-extension/plugin": {"defaultConfig": {"cursorBlinkRate": 0}},
+}
 KERNEL_IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 # A kernel takes what it is sent in order, and it is idle once more when all that came before is answered.
 KERNEL_ANSWERS = """async () => {
@@ -131,9 +137,10 @@ def lab_command(python: Path, folder: Path, server: Server) -> list[str]:
 def lab_environment(python: Path, scratch: Path) -> dict[str, str]:
     """Return an environment in which nothing of the user's own Jupyter set-up plays a part."""
     settings = scratch / "settings"
-    news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text(NEWS)
+    for name, values in SETTINGS.items():
+        file = settings / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(values))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTEST"))}
     return inherited | {
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
@@ -275,8 +282,16 @@ class LabPage:
         self._fit_window()
         for theme in themes:
             self.set_theme(f"JupyterLab {theme}")
-            self.page.locator(".jp-NotebookPanel").screenshot(path=SHOTS / f"{name}-{theme.lower()}.png")
+            (SHOTS / f"{name}-{theme.lower()}.png").write_bytes(self._picture())
         self.page.set_viewport_size(VIEWPORT)
+
+    def _picture(self) -> bytes:
+        """Return a PNG of the notebook: a quarter larger than it could be, but in two thirds of the time."""
+        browser = self.page.context.new_cdp_session(self.page)
+        clip = self.page.locator(".jp-NotebookPanel").bounding_box() | {"scale": 1}
+        taken = browser.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True, "clip": clip})
+        browser.detach()
+        return b64decode(taken["data"])
 
     def _fit_window(self) -> None:
         """Make the window as tall as the notebook; cells get their real height only when they come into view."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
+from flannelviz.dataplane.trace import destination_address
 from flannelviz.errors import FlannelvizError, LabError
 from flannelviz.kernel import Lab, why_not
 from flannelviz.kernel.ledger import ledger_lines
@@ -84,6 +85,9 @@ def differences(drawn: Case) -> tuple[str, ...]:
     """Return how model and kernel differ about the last packet of a case; none if the case cannot be."""
     try:
         network = drawn.network()
+        for sent in drawn.packets:
+            network.place(sent.source)
+            destination_address(network, sent.destination)
         with Lab(network) as lab:
             return list(compared(network, lab, drawn.packets))[-1].differences
     except FlannelvizError:
@@ -102,12 +106,12 @@ def shrunk(found: Disagreement, stop: threading.Event | None = None) -> Disagree
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit status: 0 if all agree, 1 if not, 2 where no lab runs, 130 after an interrupt."""
     options = _parsed(arguments)
-    reason = why_not()
-    if reason is not None:
-        print(f"prove: {reason}", file=sys.stderr)
-        return NO_LAB
     run, started = Run.of(options.seed), time.monotonic()
     try:
+        reason = why_not()
+        if reason is not None:
+            print(f"prove: {reason}", file=sys.stderr)
+            return NO_LAB
         if options.case is None:
             run_all(run, options.packets, options.jobs)
         else:

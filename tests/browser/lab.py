@@ -62,13 +62,20 @@ LEAVE = """async () => {
     panel.context.model.dirty = false;
     panel.close();
 }"""
-# JupyterLab draws a widget into an empty panel, some time after its cell has run.
-WIDGETS_DRAWN = """() => !document.querySelector('.jp-Notebook .jp-OutputArea-output.lm-Panel:empty')
+# JupyterLab draws cells that are out of sight when it finds the time, and a widget into an empty panel, some time
+# after its cell has run.
+ALL_DRAWN = """() => window.jupyterapp.shell.currentWidget.content.widgets.every(cell => !cell.isPlaceholder())
+    && !document.querySelector('.jp-Notebook .jp-OutputArea-output.lm-Panel:empty')
     && !/Loading widget/.test(document.querySelector('.jp-Notebook').textContent)"""
-# Returns where the last cell ends, in pixels below the top of the window.
-SCROLL_UP_AND_MEASURE = """() => {
+# Returns where the last cell ends once it stays there, in pixels below the top of the window.
+SCROLL_UP_AND_MEASURE = """async () => {
+    const bottom = () => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1).getBoundingClientRect().bottom;
     document.querySelector('.jp-Notebook .jp-WindowedPanel-outer').scrollTop = 0;
-    return [...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1).getBoundingClientRect().bottom;
+    for (let before = NaN; before !== bottom();) {
+        before = bottom();
+        for (let frames = 0; frames < 3; frames++) await new Promise(resolve => requestAnimationFrame(resolve));
+    }
+    return bottom();
 }"""
 # An exception in a widget's callback reaches no cell: only the kernel's message stream tells.
 LISTEN_TO_KERNEL = """() => {
@@ -229,7 +236,7 @@ class LabPage:
         """Run every cell; return whether all of them ran without an error."""
         ran = self.command("notebook:run-all-cells")
         self.wait_for_kernel()
-        self.page.wait_for_function(WIDGETS_DRAWN, polling=POLLING)
+        self.page.wait_for_function(ALL_DRAWN, polling=POLLING)
         return bool(ran)
 
     def command(self, name: str, **arguments: object) -> object:
@@ -296,7 +303,6 @@ class LabPage:
     def _fit_window(self) -> None:
         """Make the window as tall as the notebook; cells get their real height only when they come into view."""
         self.page.set_viewport_size(VIEWPORT | {"height": TALLEST})
-        self.page.wait_for_timeout(300)
         bottom = self.page.evaluate(SCROLL_UP_AND_MEASURE)
         self.page.set_viewport_size(VIEWPORT | {"height": min(int(bottom) + FOOTER, TALLEST)})
         self.page.evaluate(SCROLL_UP_AND_MEASURE)

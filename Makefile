@@ -20,7 +20,7 @@ LOCKED := $(VENV)/installed-lock
 READY  := $(VENV)/installed-project
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab test lint format types unit golden browser debian prove notebooks bench lock clean
+.PHONY: help venv lab test lint format types unit golden browser debian prove notebooks export bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ prove: $(READY) debian ## ask a real kernel whether the model is right (N=1000 S
 
 notebooks: $(READY) ## execute the notebooks and write them, the same bytes each time
 	$(RUN) tools/notebooks.py $(NOTEBOOKS)
+
+export: $(READY) ## write the notebooks as pages that work from disk, to build/pages/
+	@mkdir -p build/pages
+	$(RUN) -m flannelviz.export --output build/pages $(NOTEBOOKS)
 
 bench: $(READY) ## measure against the budgets
 	@why=$$($(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r bench/requirements.txt 2>&1) || \

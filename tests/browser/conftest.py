@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 pytest.register_assert_rewrite("tests.browser.lab", "tests.browser.controls")
 
+from tests.browser.kept import write_kept  # noqa: E402
 from tests.browser.lab import CHROMIUM_ARGS, ROOT, LabPage, Server, find_chromium, new_context, serving  # noqa: E402
 
 Pages = Iterator[LabPage]
@@ -34,6 +35,12 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work") / "notebooks"
     shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def kept(work: Path) -> Path:
+    """A small notebook with stages, executed and saved as the committed ones are."""
+    return write_kept(work / "kept_stages.ipynb")
 
 
 @pytest.fixture(scope="session")

@@ -99,16 +99,17 @@ def find_chromium() -> str:
 
 @dataclass(frozen=True)
 class Server:
-    """Where JupyterLab listens."""
+    """Where JupyterLab listens, and where it keeps what it knows; Notebook 7 and Voila answer there too."""
 
     url: str
     token: str
+    scratch: Path
 
 
 @contextmanager
 def serving(python: Path, folder: Path, scratch: Path) -> Iterator[Server]:
     """Run the JupyterLab of `python` on `folder`; everything it writes about itself goes to `scratch`."""
-    server = Server(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16))
+    server = Server(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), scratch)
     log = scratch / "lab.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -135,6 +136,7 @@ def free_port() -> int:
 def lab_command(python: Path, folder: Path, server: Server) -> list[str]:
     return [
         *(str(python), "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
+        "--JupyterNotebookApp.expose_app_in_browser=True",
         f"--config={ROOT / 'tools' / 'jupyter_server_config.py'}",
         *("--ip=127.0.0.1", f"--port={server.url.rpartition(':')[2]}", "--ServerApp.port_retries=0"),
         *(f"--IdentityProvider.token={server.token}", f"--ServerApp.root_dir={folder}"),

@@ -256,8 +256,12 @@ class LabPage:
 
     def close(self) -> None:
         """Close the page, whatever state it is in, and end its kernel."""
-        self.page.evaluate("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown?.()")
+        self.shut_kernel_down()
         self.page.close()
+
+    def shut_kernel_down(self) -> None:
+        """End the kernel and leave the notebook open."""
+        self.page.evaluate("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown?.()")
 
     def kernel_errors(self) -> list[str]:
         """Return what the kernel reported as an error or wrote to stderr since the page was opened."""

@@ -31,12 +31,13 @@ def answer(network: Network, place: str, link: Link, question: Question) -> str 
     if link.peer is None:
         return None
     if link.peer[0] == VPC:
-        return _ask_the_vpc(network, question.target)
+        return _ask_the_vpc(network, question)
     return _ask_far_end(network, link.peer, question)
 
 
-def _ask_the_vpc(network: Network, target: IPv4Address) -> str | None:
+def _ask_the_vpc(network: Network, question: Question) -> str | None:
     """Return the fabric's own MAC for every address of a vSwitch, there or not; a switch passes the question on."""
+    target = question.target
     entry, _ = vpc_fib(network.vpc).decide(int(target))
     if entry is None or entry.next_hop_type != "local":
         return None
@@ -44,8 +45,13 @@ def _ask_the_vpc(network: Network, target: IPv4Address) -> str | None:
         return FABRIC_MAC
     eni = network.vpc.enis.get(target)
     if network.vpc.fabric == "switch":
-        return eni.mac if eni is not None and _is_up(network, eni) else None
+        return eni.mac if eni is not None and _is_up(network, eni) and _lets_in(network, eni, question) else None
     return FABRIC_MAC if eni is not None or network.vpc.answers_all_arp else None
+
+
+def _lets_in(network: Network, eni: Eni, question: Question) -> bool:
+    tables = network.tables(eni.place)
+    return local_address(tables, question.target) is None or answers(tables, eni.device, question)
 
 
 def _is_up(network: Network, eni: Eni) -> bool:
@@ -70,9 +76,14 @@ def _ask_far_end(network: Network, peer: tuple[str, str], question: Question) ->
 
 
 def answers(tables: Tables, dev: str, question: Question) -> bool:
-    """Return whether a place answers on `dev`: for any own address (arp_ignore 0), if rp_filter lets the sender in."""
+    """Return whether a place answers on `dev`: for any own address (arp_ignore 0), if it lets the sender in.
+
+    Source: net/ipv4/arp.c, arp_process: it asks for the route, which refuses an own address and what rp_filter does.
+    """
     own = local_address(tables, question.target)
     if own is None or own.dev == LO:
+        return False
+    if question.sender is not None and local_address(tables, question.sender) is not None:
         return False
     return question.sender is None or reverse_path_ok(tables, dev, question.sender, question.target)
 

@@ -147,12 +147,24 @@ def _neighbor(visit: Visit, tables: Tables, link: Link, next_hop: IPv4Address) -
     key = (visit.place, link.name, next_hop)
     mac = visit.memory.neighbors.get(key)
     if mac is None:
-        mac = answer(visit.network, visit.place, link, Question(next_hop, visit.packet.src))
+        mac = answer(visit.network, visit.place, link, Question(next_hop, _asker(visit, tables, link, next_hop)))
         if mac is None:
             return None
         visit.memory.neighbors[key] = mac
         _learn_port(visit, link, mac)
     return Neighbor(next_hop, mac, link.name, origin=ARP_ANSWER)
+
+
+def _asker(visit: Visit, tables: Tables, link: Link, target: IPv4Address) -> IPv4Address | None:
+    """Return the address under which a place asks: the packet's source if that is its own, else one of the device.
+
+    Source: net/ipv4/arp.c, arp_solicit, with arp_announce 0.
+    """
+    src = visit.packet.src
+    if src is not None and local_address(tables, src) is not None:
+        return src
+    on_dev = [a.interface for a in tables.addresses if a.dev == link.name]
+    return next(iter((*(i.ip for i in on_dev if target in i.network), *(i.ip for i in on_dev))), None)
 
 
 def _learn_port(visit: Visit, link: Link, mac: str) -> None:

@@ -234,7 +234,7 @@ def _answer_out(visit: Visit) -> Disposition | None:
     """
     packet, key = visit.packet, flow_key(visit.packet)
     flow = visit.memory.flows.get((visit.place, key))
-    if packet.about is None and (flow is None or flow.translated):
+    if packet.about is None and (packet.begins_a_flow if flow is None else flow.translated):
         return None
     if flow is None or not flow.translated:
         visit.note("snat", ("no flow to {} is translated here: dropped", packet.dst), flow, asking=SNATS)

@@ -89,7 +89,7 @@ def _over_loopback(visit: Visit, tables: Tables) -> Disposition:
     nat.entering(visit, tables, "OUTPUT", None, LO)
     if visit.packet.dst != before:
         return _rerouted(visit, tables)
-    nat.leaving(visit, tables, None, LO, lambda: None)
+    nat.leaving(visit, tables, None, LO, lambda: next((a.interface.ip for a in tables.addresses if a.dev != LO), None))
     return _loopback_down(visit, tables) or filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
 
 
@@ -216,7 +216,7 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     packet = visit.packet
     assert packet.src is not None, "a packet on the wire has a source"
     own_source = local_address(tables, packet.src)
-    if own_source is not None:
+    if own_source is not None and _looked_at(tables, packet):
         visit.note(
             "local",
             ("source {} is an own address, from outside: a martian", packet.src),
@@ -234,6 +234,12 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if broadcast_of(tables, packet.dst):
         return _deliver(visit, tables, dev) if packet.proto == "udp" else _broadcast(visit, tables)
     return _forward_on(visit, tables, dev)
+
+
+def _looked_at(tables: Tables, packet: Packet) -> bool:
+    """Return whether the source matters: without forwarding, what is for others is dropped before anybody asks."""
+    stays = local_address(tables, packet.dst) is not None or broadcast_of(tables, packet.dst) is not None
+    return stays or bool(tables.sysctl(IP_FORWARD))
 
 
 def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:

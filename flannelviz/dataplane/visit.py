@@ -131,9 +131,10 @@ class Visit:
     @property
     def state(self) -> str:
         """Return what `-m conntrack --ctstate` matches."""
-        if self.packet.about is not None:
-            return "RELATED" if self.connection is not None and self.connection.flow is not None else "INVALID"
-        return "ESTABLISHED" if self.connection is not None and self.connection.flow is not None else "NEW"
+        known = self.connection is not None and self.connection.flow is not None
+        if known:
+            return "ESTABLISHED" if self.packet.about is None else "RELATED"
+        return "NEW" if self.packet.begins_a_flow else "INVALID"
 
     def send_error(self, what: str, source: IPv4Address | None, mtu: int | None = None) -> None:
         """Note the ICMP error that this place sends back; it belongs to the flow of the packet, confirmed or not.

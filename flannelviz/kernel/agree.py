@@ -115,8 +115,12 @@ class _Comparison:
             yield from _headers(f"{where} sends", model.sent, kernel.sent, near, port)
         elif model.disposition in (Disposition.ACCEPTED, Disposition.UNEXPECTED):
             yield from _headers(f"{where} hands over", model.sent, kernel.sent, False, port)
-        if kernel.icmp is not None or not self._unseen(model):
+        if (kernel.icmp is not None or not self._unseen(model)) and not self._at_a_drawn_port(model):
             yield from _differing(f"{where} answers with", self._icmp(model), self._icmp(kernel))
+
+    def _at_a_drawn_port(self, model: Hop) -> bool:
+        """Return whether an answer from another address came to the asker, or to the port that masquerading drew."""
+        return model.disposition is Disposition.UNEXPECTED and model.icmp is None
 
     def _unseen(self, model: Hop) -> bool:
         """Return whether a kernel may not show an ICMP error that the model sends: a rationed one, or one on no wire.
@@ -131,6 +135,8 @@ class _Comparison:
     def _errors(self) -> Iterator[str]:
         ours = [e for e in self.model.errors if _left(e) and e[0].place != VPC]
         theirs = [e for e in self.kernel.errors if _left(e)]
+        if self.model.reply and self._at_a_drawn_port(self.model.reply[-1]):
+            theirs = [e for e in theirs if e[0].place != self.model.reply[-1].place]
         if len(ours) > len(theirs):
             ours = [e for e in ours if id(e[0].received.about) not in self.rationed]
         for model, kernel in zip_longest(ours, theirs, fillvalue=()):

@@ -50,6 +50,10 @@ EXCUSED: tuple[Entry, ...] = (
         "`--random-fully` has the kernel draw it by lot. All other ports are compared.",
     ),
     Entry(
+        "who gets an answer from another address than asked",
+        "It comes to the asker's port, or to the one that masquerading drew, where nobody listens.",
+    ),
+    Entry(
         "which endpoint of a Service answers",
         "kube-proxy's rules draw it by lot, so the model's throw is the one that comes nearest.",
     ),
@@ -69,6 +73,10 @@ NOT_DRAWN: tuple[Entry, ...] = (
         "the same SYN twice",
         "A lab sends a lone SYN, so the asker's kernel resets the answer and conntrack forgets the connection; what "
         "comes after it is a new connection, from another port.",
+    ),
+    Entry(
+        "fragments with a TTL of 255",
+        "In a loop there are more of them than a lab can hear; they are drawn with a TTL of 64.",
     ),
     Entry(
         "packets to several receivers",

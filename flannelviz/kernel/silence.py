@@ -207,6 +207,8 @@ def _on_the_way_out(known: Sequence[str], last: Sighting) -> Cause | None:
 
 def _at_the_door(known: Sequence[str], last: Sighting) -> Cause | None:
     """Return why a frame that came in by a device went no further up: its bridge, or another's MAC."""
+    if any(said.startswith(BROADCAST) for said in known) and f"{CNI0}{WITHOUT_CARRIER}" in known:
+        return None
     if last.dev.startswith(PORT) and f"{CNI0}{WITHOUT_CARRIER}" in known:  # it is no port of the bridge any more
         return f"{CNI0}{WITHOUT_CARRIER}", Disposition.LINK_DOWN
     if last.dev.startswith(PORT):

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from flannelviz.model import ServicePlan
+from flannelviz.model import NodePlan, ServicePlan
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
 from tests.kernel.conftest import MakeLab
 
 WEB = "172.19.0.10"
+DATABASE = NodePlan("db")
 CLOUD = "100.100.2.136"
 
 
@@ -67,6 +68,39 @@ CASES = [
         [Sent("a1", "b1", "udp", dport=53)],
         ("duplicate-pod-cidr", "node-a"),
         nodes=3,
+    ),
+    found("a SYN-ACK carries no data", [replace(TO_WEB, destination=CLOUD, size=1450)], ("eth0-mtu-1400", "node-a")),
+    found(
+        "what goes out by lo is masqueraded as eth0",
+        [Sent("node-b", "172.16.0.1")],
+        ("duplicate-pod-cidr", "node-b"),
+        rules="head",
+    ),
+    found(
+        "a broadcast from a detached pod",
+        [Sent("a1", "192.168.0.255")],
+        ("veth-detached", "default/a1"),
+        nodes=1,
+    ),
+    found(
+        "an answer that conntrack has not seen asked for begins no flow",
+        [Sent("b2", "db", "tcp", dport=80)],
+        ("duplicate-pod-cidr", "node-b"),
+        backend="vxlan",
+        other_ecs=(DATABASE,),
+    ),
+    found(
+        "who does not forward asks no source",
+        [Sent("node-a", "172.16.0.0")],
+        ("ip-forward-off", "node-a"),
+        ("cni0-down", "node-a"),
+    ),
+    found(
+        "nobody answers ARP to his own address",
+        [Sent("b1", "172.16.0.1")],
+        ("duplicate-pod-cidr", "node-b"),
+        backend="host-gw",
+        fabric="switch",
     ),
 ]
 

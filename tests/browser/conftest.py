@@ -12,6 +12,7 @@ pytest.register_assert_rewrite("tests.browser.lab", "tests.browser.controls")
 
 from tests.browser.kept import write_kept  # noqa: E402
 from tests.browser.lab import CHROMIUM_ARGS, ROOT, LabPage, Server, find_chromium, new_context, serving  # noqa: E402
+from tests.browser.shots import SHOTS  # noqa: E402
 
 Pages = Iterator[LabPage]
 
@@ -58,12 +59,14 @@ def pages() -> list[LabPage]:
 @pytest.fixture
 def lab(server: Server, context: BrowserContext, pages: list[LabPage], request: pytest.FixtureRequest) -> Pages:
     """A page without a notebook. Tests share it, as JupyterLab takes longer to load than a notebook does; after a test
-    that has failed, the next one gets a new page.
+    that has failed, which leaves a picture, the next one gets a new page.
     """
     page = pages.pop() if pages else LabPage(context.new_page(), server)
     failed = request.session.testsfailed
     yield page
     if request.session.testsfailed > failed:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.page.screenshot(path=SHOTS / f"failed-{request.node.name}.png")
         page.close()
     else:
         page.leave()

@@ -3,6 +3,9 @@
 PYTHON    ?= python3
 VENV      ?= .venv
 PORT      ?= 8888
+N         ?= 1000
+SEED      ?= 1
+JOBS      ?= 2
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
 SHELL := /bin/bash
@@ -17,7 +20,7 @@ LOCKED := $(VENV)/installed-lock
 READY  := $(VENV)/installed-project
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab test lint format types unit golden browser debian notebooks bench lock clean
+.PHONY: help venv lab test lint format types unit golden browser debian prove notebooks export bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +64,15 @@ browser: $(READY) debian ## run the notebooks in JupyterLab in Chromium
 debian: ## install what tests need of Debian: Chromium, CNI plugins, iptables
 	@bash tools/debian.sh
 
+prove: $(READY) debian ## ask a real kernel whether the model is right (N=1000 SEED=1 JOBS=2)
+	@$(RUN) -m prove $(N) --seed $(SEED) --jobs $(JOBS)
+
 notebooks: $(READY) ## execute the notebooks and write them, the same bytes each time
 	$(RUN) tools/notebooks.py $(NOTEBOOKS)
+
+export: $(READY) ## write the notebooks as pages that work from disk, to build/pages/
+	@mkdir -p build/pages
+	$(RUN) -m flannelviz.export --output build/pages $(NOTEBOOKS)
 
 bench: $(READY) ## measure against the budgets
 	@why=$$($(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r bench/requirements.txt 2>&1) || \

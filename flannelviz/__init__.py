@@ -16,6 +16,7 @@ _MODULE_OF = {
     # what exists, what places know, what moves
     "ClusterPlan": "model",
     "NodePlan": "model",
+    "ServicePlan": "model",
     "VSwitch": "model",
     "Network": "network",
     "Event": "network",

@@ -30,3 +30,7 @@ class FaultError(FlannelvizError, ValueError):
 
 class LabError(FlannelvizError, RuntimeError):
     """This machine cannot run a lab, or a lab cannot hold this network."""
+
+
+class NotebookError(FlannelvizError, ValueError):
+    """This notebook cannot be exported, or not to there."""

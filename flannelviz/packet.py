@@ -11,6 +11,7 @@ from shlex import quote
 from flannelviz.model import INTERNET, VPC
 from flannelviz.tables import Eni, RouteEntry, Row, SecurityRule, SnatEntry
 
+SYN_ACK_SIZE = 60  # bytes: IP header 20 + TCP header 20 + its options
 PING_SIZE = 84  # bytes: what `ping` sends, IP header 20 + ICMP header 8 + data 56
 
 
@@ -58,11 +59,21 @@ class Packet:
     dice: float | None = None  # 0 to 1, for rules that match at random; None: from the flow, so always the same
     inner: Packet | None = None  # what a tunnel carries
     about: Packet | None = None  # the packet that an ICMP error speaks of
+    answer: bool = False
+
+    @property
+    def begins_a_flow(self) -> bool:
+        """Return whether conntrack takes this for the first packet of a flow: any UDP, no error, echo reply or SYN-ACK.
+
+        Source: net/netfilter/nf_conntrack_proto_tcp.c, nf_conntrack_proto_icmp.c.
+        """
+        return self.about is None and (self.proto == "udp" or not self.answer)
 
     def reply(self) -> Packet:
         """Return the packet that the receiver sends back: addresses and ports swapped, a fresh TTL.
 
-        Source: net/ipv4/icmp.c: an echo reply goes without DF; what programs send has it, ip_no_pmtu_disc being 0.
+        Source: net/ipv4/icmp.c: an echo reply goes without DF; what programs send has it, ip_no_pmtu_disc being 0. A
+        SYN-ACK carries no data.
         """
         assert self.src is not None, "a packet that arrived has a source"
         return replace(
@@ -72,12 +83,14 @@ class Packet:
             sport=self.dport,
             dport=self.sport,
             ttl=64,
+            size=min(self.size, SYN_ACK_SIZE) if self.proto == "tcp" else self.size,
             dont_fragment=self.proto != "icmp",
             src_mac="",
             dst_mac="",
             mark=0,
             inner=None,
             about=None,
+            answer=not self.answer,
         )
 
 
@@ -152,6 +165,8 @@ class IcmpError:
     sender: str
     source: IPv4Address | None
     about: Packet
+    flow: Flow | None = None  # of the packet that it speaks of, where conntrack has not confirmed it yet
+    mtu: int | None = None  # what would have fitted. Units: bytes
 
     def packet(self) -> Packet:
         """Return the error as a packet, on its way to who sent the packet that it speaks of."""
@@ -200,12 +215,13 @@ class Learned:
     """What places have learned from traffic; a fresh one means "cold".
 
     `neighbors`: (place, device, address) -> MAC. `fdb`: (place, bridge, MAC) -> port. `flows`: (place, key of either
-    direction) -> Flow.
+    direction) -> Flow. `path_mtu`: (place, destination) -> what fits on the way there, in bytes.
     """
 
     neighbors: Mapping[tuple[str, str, IPv4Address], str] = field(default_factory=dict)
     fdb: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     flows: Mapping[tuple[str, FlowKey], Flow] = field(default_factory=dict)
+    path_mtu: Mapping[tuple[str, IPv4Address], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

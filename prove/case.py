@@ -10,6 +10,7 @@ from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import destination_address, trace
 from flannelviz.faults import break_network
 from flannelviz.kernel import Lab, agrees
+from flannelviz.model import ClusterPlan
 from flannelviz.network import Network
 from flannelviz.packet import PING_SIZE, Learned, Trace
 
@@ -39,7 +40,7 @@ class Sent:
 class Case:
     """A network as it came to be, and what is sent through it. `faults` are pairs of a name and a target."""
 
-    plan: Any  # ClusterPlan
+    plan: ClusterPlan
     faults: tuple[tuple[str, str], ...]
     packets: tuple[Sent, ...]
 

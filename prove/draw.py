@@ -17,6 +17,7 @@ from prove.case import Case, Sent
 
 PACKETS = 12  # sent through one network
 MOST_FAULTS = 3
+MOST_HEARD = 1500  # bytes: what a lab can hear 255 times in a loop
 LETTERS = "abcd"
 CLUSTER_CIDRS = ("172.16.0.0/16", "10.32.0.0/14", "172.20.0.0/20", "172.16.0.0/22")
 VSWITCHES = (
@@ -127,11 +128,17 @@ def _packets(dice: Random, network: Network) -> Iterator[Sent]:
     before: Sent | None = None
     for _ in range(PACKETS):
         if before is not None and _often(dice, 0.2):
-            sent = replace(before, warm=True)
+            sent = _again(before)
         else:
             sent = _packet(dice, network, sources, addresses)
         yield sent
         before = sent
+
+
+def _again(before: Sent) -> Sent:
+    """Return what a program sends next to the same place: of TCP a new connection, which has a port of its own."""
+    sport = 20000 + before.sport % 9973 if before.proto == "tcp" else before.sport
+    return replace(before, sport=sport, warm=True)
 
 
 def _sources(network: Network) -> list[str]:
@@ -167,13 +174,14 @@ def _packet(dice: Random, network: Network, sources: Sequence[str], addresses: S
         destination = str(service.cluster_ip)
     else:
         destination, proto, dport = dice.choice(addresses), dice.choice(PROTOCOLS), dice.choice(PORTS)
+    size = dice.choice(SIZES) if _often(dice, 0.4) else 84
     return Sent(
         dice.choice(sources),
         destination,
         proto,
         sport=dice.choice((40000, dice.randint(30000, 60000))),
         dport=0 if proto == "icmp" else dport,
-        ttl=dice.choice((64, 64, 64, 64, 255, dice.randint(1, 6))),
-        size=dice.choice(SIZES) if _often(dice, 0.4) else 84,
+        ttl=dice.choice((64, 64, 64, 64, 255 if size <= MOST_HEARD else 64, dice.randint(1, 6))),
+        size=size,
         dont_fragment=_often(dice, 0.7),
     )

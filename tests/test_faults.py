@@ -423,7 +423,7 @@ NOT_HERE = {
 }
 WEB = IPv4Address("172.19.0.10")
 # Without masquerade the answer of an ECS has no way back, and without flannel.1 nobody unpacks what others send.
-FLANNELD_GONE = {"out": "VPC", "in": "node-a", "Internet": "VPC", "ECS": "back, Internet"}
+FLANNELD_GONE = {"out": "VPC", "in": "node-a", "Internet": "VPC", "ECS": "back, VPC"}
 
 
 @pytest.fixture(scope="module", params=CLUSTERS)

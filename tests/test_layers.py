@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "allocations": VALUES,
     "topologies": VALUES | {"controlplane"},
     "lab": VALUES | PLANES | {"views", "faults", "kernel", "allocations", "topologies"},
+    "export": {"errors", "views"},
     "__init__": set(),  # each public name is loaded when it is asked for
 }
 DRAWN_WITH = ["anywidget", "ipywidgets", "matplotlib", "networkx", "numpy", "pandas"]

@@ -31,12 +31,13 @@ def answer(network: Network, place: str, link: Link, question: Question) -> str 
     if link.peer is None:
         return None
     if link.peer[0] == VPC:
-        return _ask_the_vpc(network, question.target)
+        return _ask_the_vpc(network, question)
     return _ask_far_end(network, link.peer, question)
 
 
-def _ask_the_vpc(network: Network, target: IPv4Address) -> str | None:
+def _ask_the_vpc(network: Network, question: Question) -> str | None:
     """Return the fabric's own MAC for every address of a vSwitch, there or not; a switch passes the question on."""
+    target = question.target
     entry, _ = vpc_fib(network.vpc).decide(int(target))
     if entry is None or entry.next_hop_type != "local":
         return None
@@ -44,8 +45,13 @@ def _ask_the_vpc(network: Network, target: IPv4Address) -> str | None:
         return FABRIC_MAC
     eni = network.vpc.enis.get(target)
     if network.vpc.fabric == "switch":
-        return eni.mac if eni is not None and _is_up(network, eni) else None
+        return eni.mac if eni is not None and _is_up(network, eni) and _lets_in(network, eni, question) else None
     return FABRIC_MAC if eni is not None or network.vpc.answers_all_arp else None
+
+
+def _lets_in(network: Network, eni: Eni, question: Question) -> bool:
+    tables = network.tables(eni.place)
+    return local_address(tables, question.target) is None or answers(tables, eni.device, question)
 
 
 def _is_up(network: Network, eni: Eni) -> bool:
@@ -70,22 +76,31 @@ def _ask_far_end(network: Network, peer: tuple[str, str], question: Question) ->
 
 
 def answers(tables: Tables, dev: str, question: Question) -> bool:
-    """Return whether a place answers on `dev`: for any own address (arp_ignore 0), if rp_filter lets the sender in."""
+    """Return whether a place answers on `dev`: for any own address (arp_ignore 0), if it lets the sender in.
+
+    Source: net/ipv4/arp.c, arp_process: it asks for the route, which refuses an own address and what rp_filter does.
+    """
     own = local_address(tables, question.target)
     if own is None or own.dev == LO:
         return False
-    return question.sender is None or reverse_path_ok(tables, dev, question.sender)
+    if question.sender is not None and local_address(tables, question.sender) is not None:
+        return False
+    return question.sender is None or reverse_path_ok(tables, dev, question.sender, question.target)
 
 
-def reverse_path_ok(tables: Tables, dev: str, source: IPv4Address) -> bool:
-    """Return whether strict rp_filter, where it is on, accepts `source` arriving on `dev`.
+def reverse_path_ok(
+    tables: Tables, dev: str, source: IPv4Address, dst: IPv4Address, out_dev: str | None = None
+) -> bool:
+    """Return whether strict rp_filter, where it is on, accepts `source` arriving on `dev` for `dst`.
 
-    Source: kernel Documentation/networking/ip-sysctl; the effective value is the larger of `all` and the device's.
+    `out_dev` is the device by which it goes on, None where it stays: its rules decide about the way back.
+    Source: kernel Documentation/networking/ip-sysctl, the effective value is the larger of `all` and the device's;
+    net/ipv4/fib_frontend.c, __fib_validate_source.
     """
     mode = max(tables.sysctl("net.ipv4.conf.all.rp_filter"), tables.sysctl(f"net.ipv4.conf.{dev}.rp_filter"))
     if mode == 0:
         return True
-    back, _ = route_for(tables, source)
+    back, _ = route_for(tables, source, dst, out_dev)
     return back is not None and (mode == 2 or back.dev == dev)
 
 
@@ -131,6 +146,21 @@ def _live_ports(network: Network, tables: Tables, likely: Port | None) -> Iterat
         pod_link = network.tables(port.pod).link(ETH0)
         if port.up and port.attached and pod_link is not None and pod_link.up:
             yield port, pod_link
+
+
+def has_carrier(network: Network, tables: Tables) -> bool:
+    """Return whether a bridge has a port that carries anything; without one it sends nothing, not even a question.
+
+    Source: net/bridge/br_if.c, br_port_carrier_check; the first port that is alive decides.
+    """
+    return any(_is_alive(network, port) for port in (tables.lan.ports if tables.lan else ()))
+
+
+def _is_alive(network: Network, port: Port) -> bool:
+    if not (port.up and port.attached):
+        return False
+    pod_link = network.tables(port.pod).link(ETH0) if port.pod in network.written else None
+    return port.pod not in network.written or (pod_link is not None and pod_link.up)
 
 
 def _rewired(network: Network, tables: Tables) -> tuple[Port, ...]:

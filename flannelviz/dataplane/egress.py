@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
-from flannelviz.dataplane.arp import Question, answer, port_of
+from flannelviz.dataplane.arp import Question, answer, has_carrier, port_of
 from flannelviz.dataplane.lookup import deciding_rule, fib, local_address, route_for
 from flannelviz.dataplane.netfilter import Asked, decide
 from flannelviz.dataplane.visit import Visit
@@ -60,12 +60,28 @@ def too_large(visit: Visit, tables: Tables, route: Route, error: str) -> Disposi
     """Return MTU_EXCEEDED if the packet may not be fragmented and does not fit; `error` is the ICMP error it causes."""
     link = tables.link(route.dev)
     packet = visit.packet
-    if link is None or packet.size <= link.mtu or not packet.dont_fragment:
+    if link is None or not packet.dont_fragment:
         return None
+    if packet.size <= link.mtu:
+        return _known_too_large(visit) if visit.in_dev is None else None
     saying = ("{} bytes do not fit {}'s MTU of {}", packet.size, link.name, link.mtu)
     visit.note("mtu", saying, link, asking=("ip link show {}", link.name))
     if error:
-        answer_with(visit, tables, error)
+        answer_with(visit, tables, error, link.mtu)
+    return Disposition.MTU_EXCEEDED
+
+
+def _known_too_large(visit: Visit) -> Disposition | None:
+    """Return MTU_EXCEEDED if an ICMP error has told the sender that this does not fit the way to where he sends it.
+
+    Source: net/ipv4/route.c, ip_rt_update_pmtu; `ip route get` shows it, as "cache expires".
+    """
+    asked = visit.received.dst
+    fits = visit.memory.path_mtu.get((visit.place, asked))
+    if fits is None or visit.packet.size <= fits:
+        return None
+    saying = ("{} bytes do not fit the way to {}, which takes {}", visit.packet.size, asked, fits)
+    visit.note("mtu", saying, asking=("ip route get {}", asked))
     return Disposition.MTU_EXCEEDED
 
 
@@ -88,17 +104,22 @@ def filtered(visit: Visit, tables: Tables, name: str, in_dev: str | None, out_de
 
 
 def _carrier_lost(visit: Visit, tables: Tables, link: Link) -> Disposition | None:
-    """Return LINK_DOWN if the far end of the wire is down, so that this end has no carrier."""
+    """Return LINK_DOWN if the device has no carrier: the far end of its wire is down, or every port of the bridge."""
+    why = _why_no_carrier(visit, tables, link)
+    if why is None:
+        return None
+    visit.note("link", ("{} has no carrier: {}", link.name, why), link, asking=("ip link show {}", link.name))
+    answer_with(visit, tables, "host unreachable")
+    return Disposition.LINK_DOWN
+
+
+def _why_no_carrier(visit: Visit, tables: Tables, link: Link) -> str | None:
+    if link.kind == "bridge":
+        return None if has_carrier(visit.network, tables) else "none of its ports is up"
     if link.peer is None or link.peer[0] == VPC:
         return None
     far = visit.network.tables(link.peer[0]).link(link.peer[1])
-    if far is not None and far.up:
-        return None
-    visit.note(
-        "link", ("{} has no carrier: its far end is down", link.name), link, asking=("ip link show {}", link.name)
-    )
-    answer_with(visit, tables, "host unreachable")
-    return Disposition.LINK_DOWN
+    return None if far is not None and far.up else "its far end is down"
 
 
 def resolve(visit: Visit, tables: Tables, route: Route, link: Link, keep_source: bool = False) -> Disposition | None:
@@ -126,12 +147,24 @@ def _neighbor(visit: Visit, tables: Tables, link: Link, next_hop: IPv4Address) -
     key = (visit.place, link.name, next_hop)
     mac = visit.memory.neighbors.get(key)
     if mac is None:
-        mac = answer(visit.network, visit.place, link, Question(next_hop, visit.packet.src))
+        mac = answer(visit.network, visit.place, link, Question(next_hop, _asker(visit, tables, link, next_hop)))
         if mac is None:
             return None
         visit.memory.neighbors[key] = mac
         _learn_port(visit, link, mac)
     return Neighbor(next_hop, mac, link.name, origin=ARP_ANSWER)
+
+
+def _asker(visit: Visit, tables: Tables, link: Link, target: IPv4Address) -> IPv4Address | None:
+    """Return the address under which a place asks: the packet's source if that is its own, else one of the device.
+
+    Source: net/ipv4/arp.c, arp_solicit, with arp_announce 0.
+    """
+    src = visit.packet.src
+    if src is not None and local_address(tables, src) is not None:
+        return src
+    on_dev = [a.interface for a in tables.addresses if a.dev == link.name]
+    return next(iter((*(i.ip for i in on_dev if target in i.network), *(i.ip for i in on_dev))), None)
 
 
 def _learn_port(visit: Visit, link: Link, mac: str) -> None:
@@ -242,7 +275,7 @@ def unknown(visit: Visit, table: str, asking: tuple[object, ...]) -> Disposition
     return Disposition.UNKNOWN
 
 
-def answer_with(visit: Visit, tables: Tables, what: str) -> None:
+def answer_with(visit: Visit, tables: Tables, what: str, mtu: int | None = None) -> None:
     """Note the ICMP error sent back; its source is the address that this place uses towards the sender.
 
     Source: net/ipv4/icmp.c, icmp_errors_use_inbound_ifaddr 0; no error answers an error.
@@ -252,4 +285,4 @@ def answer_with(visit: Visit, tables: Tables, what: str) -> None:
         return
     own = local_address(tables, src)
     back = route_for(tables, src)[0]
-    visit.send_error(what, src if own else source_address(tables, back) if back else None)
+    visit.send_error(what, src if own else source_address(tables, back) if back else None, mtu)

@@ -203,6 +203,8 @@ def _out_by_eip(visit: Visit, sender: Eni) -> Disposition:
     aged = _aged(visit)
     if aged:
         return aged
+    if (ended := _answer_out(visit)) is not None:
+        return ended
     now = replace(visit.packet, src=sender.eip)
     saying = ("{}'s own EIP: source {} -> {}", sender.place, visit.packet.src, sender.eip)
     visit.note("eip", saying, sender, now=now, asking=EIPS)
@@ -211,11 +213,10 @@ def _out_by_eip(visit: Visit, sender: Eni) -> Disposition:
 
 def _out_by_nat_gateway(visit: Visit) -> Disposition:
     packet = visit.packet
+    if (ended := _answer_out(visit)) is not None:
+        return ended
     entry = next((s for s in visit.network.vpc.snat if packet.src is not None and packet.src in s.source), None)
     asking = SNATS
-    if packet.about is not None and (visit.place, flow_key(packet)) not in visit.memory.flows:
-        visit.note("snat", ("the NAT gateway knows no flow of which this error speaks: dropped",), asking=asking)
-        return Disposition.SOURCE_REJECTED
     if entry is None:
         visit.note("snat", ("the NAT gateway has no SNAT entry for {}: dropped", packet.src), asking=asking)
         return Disposition.SOURCE_REJECTED
@@ -224,6 +225,25 @@ def _out_by_nat_gateway(visit: Visit) -> Disposition:
         "snat", ("SNAT entry {}: source {} -> {}", entry.source, packet.src, entry.eip), entry, now=now, asking=asking
     )
     return _outside(visit)
+
+
+def _answer_out(visit: Visit) -> Disposition | None:
+    """Return what becomes of an answer or an ICMP error on its way out; None for what begins or continues a flow.
+
+    Source: RFC 5508 §4.2: without a mapping for the packet that it answers, a NAT drops it.
+    """
+    packet, key = visit.packet, flow_key(visit.packet)
+    flow = visit.memory.flows.get((visit.place, key))
+    if packet.about is None and (packet.begins_a_flow if flow is None else flow.translated):
+        return None
+    if flow is None or not flow.translated:
+        visit.note("snat", ("no flow to {} is translated here: dropped", packet.dst), flow, asking=SNATS)
+        return Disposition.SOURCE_REJECTED
+    seen = IPv4Address(flow.original[3] if key == flow.reply else flow.reply[3])
+    saying = ("error about a known flow: source {} -> {}", packet.src, seen)
+    visit.note("snat", saying, flow, now=replace(packet, src=seen), asking=SNATS)
+    visit.out_dev, visit.next, visit.next_dev = INTERNET, INTERNET, ETH0
+    return Disposition.FORWARDED
 
 
 def _out_by_leased_line(visit: Visit, entry: RouteEntry) -> Disposition:
@@ -248,7 +268,7 @@ def _from_internet(visit: Visit) -> Disposition:
     """Return what becomes of a packet to an EIP: an answer goes back where the flow began, a new one to its ECS."""
     packet = visit.packet
     flow = visit.memory.flows.get((visit.place, flow_key(packet)))
-    if flow is not None and flow.translated:
+    if flow is not None and flow.translated and flow_key(packet) == flow.reply:
         _, src, sport, _, _ = flow.original
         now = replace(packet, dst=IPv4Address(src), dport=sport)
         answering = ("answer of a known flow: destination {} -> {}", packet.dst, now.dst)
@@ -264,7 +284,12 @@ def _from_internet(visit: Visit) -> Disposition:
     now = replace(packet, dst=owner.address)
     saying = ("EIP of {}: destination {} -> {}", owner.place, packet.dst, owner.address)
     visit.note("eip", saying, owner, now=now, asking=EIPS)
-    return _admitted(visit, owner, None) or _to_ecs(visit, owner)
+    refused = _admitted(visit, owner, None)
+    if refused:
+        return refused
+    if packet.about is None:
+        visit.memory.track(visit.place, flow_key(packet), reversed_key(flow_key(now)))
+    return _to_ecs(visit, owner)
 
 
 def _eip_owner(network: Network, eip: IPv4Address) -> Eni | None:

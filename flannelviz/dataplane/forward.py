@@ -89,7 +89,7 @@ def _over_loopback(visit: Visit, tables: Tables) -> Disposition:
     nat.entering(visit, tables, "OUTPUT", None, LO)
     if visit.packet.dst != before:
         return _rerouted(visit, tables)
-    nat.leaving(visit, tables, None, LO, lambda: None)
+    nat.leaving(visit, tables, None, LO, lambda: next((a.interface.ip for a in tables.addresses if a.dev != LO), None))
     return _loopback_down(visit, tables) or filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
 
 
@@ -179,9 +179,7 @@ def _seen_by_iptables(visit: Visit, tables: Tables, bridge: Link, port: Link) ->
     if packet.dst == asked or local_address(tables, packet.dst) is not None:
         return None
     route, runner_up = routed(visit, tables, bridge.name)
-    if route is None:
-        return _no_route(visit, ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name))
-    if route.dev != bridge.name:
+    if route is None or route.dev != bridge.name or not tables.sysctl(IP_FORWARD):
         visit.packet = replace(packet, dst_mac=bridge.mac)
         return None
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name)
@@ -218,7 +216,7 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     packet = visit.packet
     assert packet.src is not None, "a packet on the wire has a source"
     own_source = local_address(tables, packet.src)
-    if own_source is not None:
+    if own_source is not None and _looked_at(tables, packet):
         visit.note(
             "local",
             ("source {} is an own address, from outside: a martian", packet.src),
@@ -227,7 +225,7 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
         )
         return Disposition.SOURCE_REJECTED
     own = local_address(tables, packet.dst)
-    if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src):
+    if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
         return _reverse_path_failed(visit, tables, dev)
     if own is not None:
         asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
@@ -236,6 +234,12 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if broadcast_of(tables, packet.dst):
         return _deliver(visit, tables, dev) if packet.proto == "udp" else _broadcast(visit, tables)
     return _forward_on(visit, tables, dev)
+
+
+def _looked_at(tables: Tables, packet: Packet) -> bool:
+    """Return whether the source matters: without forwarding, what is for others is dropped before anybody asks."""
+    stays = local_address(tables, packet.dst) is not None or broadcast_of(tables, packet.dst) is not None
+    return stays or bool(tables.sysctl(IP_FORWARD))
 
 
 def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:
@@ -280,7 +284,7 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if route is None:
         answer_with(visit, tables, "net unreachable")
         return _no_route(visit, asking)
-    if packet.src is not None and not reverse_path_ok(tables, dev, packet.src):
+    if packet.src is not None and not reverse_path_ok(tables, dev, packet.src, packet.dst, route.dev):
         return _reverse_path_failed(visit, tables, dev)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
     return (

@@ -145,10 +145,12 @@ def local_address(tables: Tables, address: IPv4Address) -> Address | None:
 def broadcast_of(tables: Tables, address: IPv4Address) -> Address | None:
     """Return the row whose network has `address` as its broadcast address, or None.
 
-    Source: the kernel's `local` table holds a broadcast route for each address with a prefix of /30 or less.
+    Source: the kernel's `local` table holds a broadcast route for each address with a prefix of /30 or less, and
+    drops it when the device goes down, which the address itself outlives.
     """
     found: dict[int, Address] | None = tables.memo.get("broadcast")
     if found is None:
         rows = [a for a in tables.addresses if a.interface.network.prefixlen <= 30 and not a.interface.is_loopback]
+        rows = [a for a in rows if (link := tables.link(a.dev)) is None or link.up]
         found = tables.memo["broadcast"] = {int(a.interface.network.broadcast_address): a for a in rows}
     return found.get(int(address))

@@ -43,7 +43,7 @@ def entering(visit: Visit, tables: Tables, hook: str, in_dev: str | None, out_de
     visit.connection = Connection(key, flow)
     if flow is not None:
         _to_its_destination(visit, visit.connection)
-    elif visit.packet.about is None:
+    elif visit.packet.begins_a_flow:
         _translated(visit, tables, hook, in_dev, out_dev, lambda: None)
 
 
@@ -80,7 +80,7 @@ def leaving(
         return
     if connection.flow is not None:
         _from_its_source(visit, connection)
-    elif visit.packet.about is None:
+    elif visit.packet.begins_a_flow:
         _translated(visit, tables, "POSTROUTING", in_dev, out_dev, source)
         _confirm(visit, connection)
 
@@ -92,7 +92,7 @@ def delivered(visit: Visit) -> None:
         return
     if connection.flow is not None:
         _from_its_source(visit, connection)
-    elif visit.packet.about is None:
+    elif visit.packet.begins_a_flow:
         _confirm(visit, connection)
 
 

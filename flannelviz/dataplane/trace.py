@@ -119,17 +119,19 @@ def _answer(network: Network, start: str, request: tuple[Hop, ...], memory: Memo
     reset = last.disposition is Disposition.REFUSED and last.sent.proto == "tcp"
     if last.disposition is not Disposition.ACCEPTED and not reset:
         return ()
-    reply = _journey(network, last.place, _reply(network, last), memory)
+    reply = _journey(network, last.place, _reply(network, last, memory), memory)
     return (*reply[:-1], _asked_for(reply[-1], start, request[0]))
 
 
-def _reply(network: Network, last: Hop) -> Packet:
+def _reply(network: Network, last: Hop, memory: Memory) -> Packet:
     """Return the receiver's answer; to a packet for a broadcast address it comes from an address of its own.
 
     Source: ip(7), IP_PMTUDISC_WANT: what does not fit the own device is cut, whatever else would carry it.
     """
     answer = last.sent.reply()
-    if answer.size > _mtu_towards(network, last.place, answer):
+    if answer.size > min(
+        _mtu_towards(network, last.place, answer), memory.path_mtu.get((last.place, answer.dst), answer.size)
+    ):
         answer = replace(answer, dont_fragment=False)
     if last.place in (VPC, INTERNET) or not broadcast_of(network.tables(last.place), last.sent.dst):
         return answer
@@ -151,8 +153,14 @@ def _refused(request: tuple[Hop, ...]) -> tuple[Hop, ...]:
     last = request[-1]
     if last.disposition is not Disposition.ACCEPTED or last.sent.proto == "icmp":
         return request
-    icmp = IcmpError("port unreachable", last.place, last.sent.dst, last.sent) if last.sent.proto == "udp" else None
-    return (*request[:-1], replace(last, disposition=Disposition.REFUSED, icmp=icmp))
+    return (*request[:-1], replace(last, disposition=Disposition.REFUSED, icmp=_port_unreachable(last)))
+
+
+def _port_unreachable(last: Hop) -> IcmpError | None:
+    """Return how a place answers what came to a UDP port at which nobody listens; the VPC's services do not."""
+    if last.sent.proto != "udp" or last.place == VPC:
+        return None
+    return IcmpError("port unreachable", last.place, last.sent.dst, last.sent)
 
 
 def _answered(last: Hop) -> bool:
@@ -162,7 +170,12 @@ def _answered(last: Hop) -> bool:
 def _error(network: Network, last: Hop, memory: Memory) -> tuple[Hop, ...]:
     """Return the journey of the ICMP error that a hop sent; it is never answered itself."""
     assert last.icmp is not None
-    return _journey(network, last.place, last.icmp.packet(), memory)
+    with memory.lending(last.place, last.icmp.flow):
+        hops = _journey(network, last.place, last.icmp.packet(), memory)
+    about = hops[-1].sent.about
+    if last.icmp.mtu is not None and about is not None and hops[-1].disposition is Disposition.ACCEPTED:
+        memory.path_mtu[hops[-1].place, about.dst] = last.icmp.mtu
+    return hops
 
 
 def network_namespace(network: Network, place: str) -> str:
@@ -177,7 +190,9 @@ def _asked_for(last: Hop, start: str, first: Hop) -> Hop:
         return last
     if last.place == start and last.sent.src == first.received.dst:
         return last
-    return replace(last, disposition=Disposition.UNEXPECTED)
+    return replace(
+        last, disposition=Disposition.UNEXPECTED, icmp=_port_unreachable(last) if last.place != start else None
+    )
 
 
 def _journey(network: Network, place: str, packet: Packet, memory: Memory) -> tuple[Hop, ...]:

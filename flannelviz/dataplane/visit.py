@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
@@ -12,16 +14,27 @@ from flannelviz.packet import AnyRow, Disposition, Flow, FlowKey, Hop, IcmpError
 class Memory:
     """What places learn while a trace runs: a copy of a `Learned` that may be written, and turned back into one."""
 
-    __slots__ = ("fdb", "flows", "neighbors")
+    __slots__ = ("fdb", "flows", "neighbors", "path_mtu")
 
     def __init__(self, learned: Learned) -> None:
         self.neighbors = dict(learned.neighbors)
         self.fdb = dict(learned.fdb)
         self.flows = dict(learned.flows)
+        self.path_mtu = dict(learned.path_mtu)
 
     def learned(self) -> Learned:
         """Return what was learned, as a value."""
-        return Learned(self.neighbors, self.fdb, self.flows)
+        return Learned(self.neighbors, self.fdb, self.flows, self.path_mtu)
+
+    @contextmanager
+    def lending(self, place: str, flow: Flow | None) -> Iterator[None]:
+        """Let `place` know a flow for a while; what it knew before, it knows as before."""
+        keys = [] if flow is None else [(place, key) for key in (flow.original, flow.reply)]
+        lent = {key: flow for key in keys if key not in self.flows and flow is not None}
+        self.flows.update(lent)
+        yield
+        for key in lent:
+            del self.flows[key]
 
     def track(self, place: str, original: FlowKey, reply: FlowKey) -> None:
         """Note a new flow at `place` under both of its directions."""
@@ -118,13 +131,19 @@ class Visit:
     @property
     def state(self) -> str:
         """Return what `-m conntrack --ctstate` matches."""
-        if self.packet.about is not None:
-            return "RELATED" if self.connection is not None and self.connection.flow is not None else "INVALID"
-        return "ESTABLISHED" if self.connection is not None and self.connection.flow is not None else "NEW"
+        known = self.connection is not None and self.connection.flow is not None
+        if known:
+            return "ESTABLISHED" if self.packet.about is None else "RELATED"
+        return "NEW" if self.packet.begins_a_flow else "INVALID"
 
-    def send_error(self, what: str, source: IPv4Address | None) -> None:
-        """Note the ICMP error that this place sends back."""
-        self.icmp = IcmpError(what, self.place, source, self.packet)
+    def send_error(self, what: str, source: IPv4Address | None, mtu: int | None = None) -> None:
+        """Note the ICMP error that this place sends back; it belongs to the flow of the packet, confirmed or not.
+
+        Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_attach.
+        """
+        began = self.connection if self.connection is not None and self.connection.flow is None else None
+        flow = Flow(began.key, reversed_key(flow_key(self.packet))) if began is not None else None
+        self.icmp = IcmpError(what, self.place, source, self.packet, flow, mtu)
 
     def hop(self, disposition: Disposition) -> Hop:
         """Return what happened here."""

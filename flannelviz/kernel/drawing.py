@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from ipaddress import IPv4Address
 
@@ -16,7 +17,7 @@ from flannelviz.tables import CNI0, ETH0, Address, FdbEntry, Lan, Link, Port, Ta
 from flannelviz.views.text import ip_route, iptables_save
 
 # How long a kernel asks in vain before it gives a neighbour up: once, for a moment, where it would take three seconds.
-ASKED_ONCE = (("mcast_solicit", "1"), ("retrans_time_ms", "60"))
+ASKED_ONCE = (("mcast_solicit", "1"), ("retrans_time_ms", "40"))
 VNI = 1
 MAIN = 254
 
@@ -63,6 +64,7 @@ def _ecs(network: Network, place: str) -> Machine:
             *_up(tables, "device"),
             *_up(tables, "veth"),
             *(_bare_bridge(cni0) if cni0 and not plugs else ()),
+            *_before_cni0(tables),
         ),
         netconf=json.dumps(lan.netconf) if lan else "",
         plugs=plugs,
@@ -95,11 +97,13 @@ def _pod(network: Network, place: str) -> Machine:
 
 
 def _without_carrier(network: Network, tables: Tables) -> tuple[str, ...]:
-    """Return the devices that are up, and whose other end is not."""
+    """Return the devices that are up, and whose other end is not, or not all of whose ports are."""
     wired = ((link, link.peer) for link in tables.links if link.up and link.peer and link.peer[0] != VPC)
-    return tuple(
+    ends = tuple(
         link.name for link, (place, dev) in wired if (far := network.tables(place).link(dev)) is None or not far.up
     )
+    ports = tables.lan.ports if tables.lan and tables.link(CNI0) else ()
+    return (*ends, CNI0) if ports and (ends or not all(p.up and p.attached for p in ports)) else ends
 
 
 def _plug(network: Network, lan: Lan, port: Port) -> Plug:
@@ -145,13 +149,22 @@ def _addresses(tables: Tables) -> frozenset[str]:
 
 
 def _address(row: Address) -> str:
-    text = str(row.interface.ip) if row.interface.network.prefixlen == 32 else str(row.interface)
-    return f"{text} dev {row.dev}"
+    return f"{row.interface} dev {row.dev}"
 
 
 def _routes(tables: Tables) -> frozenset[str]:
     """Return the routes as `ip route` prints them, those of devices that will go down included."""
     return frozenset(line.strip() for line in ip_route(tables).splitlines() if line.strip())
+
+
+def _before_cni0(tables: Tables) -> Iterator[str]:
+    """Return the lines for routes that were there before the one of cni0 to the same place, and so are asked first."""
+    to_cni0 = {route.dst: number for number, route in enumerate(tables.routes) if route.dev == CNI0}
+    before = tuple(r for number, r in enumerate(tables.routes) if r.dev != CNI0 and number < to_cni0.get(r.dst, 0))
+    devices = {route.dev for route in before}
+    yield from (f"addr add {_address(row)}" for row in tables.addresses if row.dev in devices)
+    lines = ip_route(replace(tables, routes=before)).splitlines()
+    yield from (f"route append {line.strip()}" for line in lines if line.strip())
 
 
 def _rules(tables: Tables) -> str:

@@ -19,7 +19,7 @@ class Echo:
     def __init__(self, spaces: Mapping[str, int], poll: select.epoll) -> None:
         self.spaces, self.poll = spaces, poll
         self.ports: set[tuple[str, int]] = set()
-        self.servers: list[socket.socket] = []
+        self.servers: list[tuple[int, int, socket.socket]] = []  # namespace, port, the TCP server there
         self.callers: dict[int, socket.socket] = {}  # UDP servers, by descriptor
         self.error = 0  # the number of the error that the last answer met
 
@@ -31,10 +31,19 @@ class Echo:
         for space in self.spaces.values():
             with inside(space):
                 server = _tcp(port) if proto == "tcp" else _udp(port)
-            self.servers.append(server)
-            if proto == "udp":
+            if proto == "tcp":
+                self.servers.append((space, port, server))
+            else:
                 self.callers[server.fileno()] = server
                 self.poll.register(server.fileno(), select.EPOLLIN)
+
+    def start_again(self) -> None:
+        """Put new TCP servers in the place of the old ones, which remember handshakes of which nothing came."""
+        old, self.servers = self.servers, []
+        for space, port, server in old:
+            server.close()
+            with inside(space):
+                self.servers.append((space, port, _tcp(port)))
 
     def answer(self, descriptor: int) -> None:
         """Answer what has come to one UDP server, from the address to which it was sent."""

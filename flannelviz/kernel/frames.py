@@ -26,6 +26,11 @@ class Wanted(NamedTuple):
     proto: int
     mark: int
     dport: int
+    behind: tuple[int, ...] = ()  # ports to which NAT may lead
+
+    def is_served(self, port: int) -> bool:
+        """Return whether a port is the one asked for, or one to which NAT may lead."""
+        return port == self.dport or port in self.behind
 
 
 class Headers(NamedTuple):
@@ -116,7 +121,7 @@ def _udp_kind(body: bytes, wanted: Wanted) -> str | None:
             return None
         return "request" if body[8:9] == ASK else "reply"
     sport, dport = struct.unpack_from("!HH", body)
-    return "request" if dport == wanted.dport else "reply" if sport == wanted.dport else None
+    return "request" if wanted.is_served(dport) else "reply" if wanted.is_served(sport) else None
 
 
 def _tcp_kind(body: bytes, wanted: Wanted) -> str | None:

@@ -13,6 +13,7 @@ from flannelviz.tables import Tables
 NAMESPACES = ("--user", "--map-root-user", "--net", "--mount")
 INSTEAD = "use the record of one, flannelviz.kernel.recorded(), instead"
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
+BRIDGE_SETTINGS = Path("/proc/sys/net/bridge")
 NEIGH = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
 ARP_IN_USE = Path("/proc/net/stat/arp_cache")
 FILES_EACH = 8  # descriptors for each place: its namespace, four sockets that listen, servers
@@ -85,7 +86,7 @@ def _not_built(network: Network) -> str | None:
         strange = next((link for link in tables.fixed_links if link.kind not in BUILT), None)
         if strange is not None:
             return f"{strange.name} of {place} is a {strange.kind} device, and a lab builds none of that kind yet"
-        if tables.sysctl(BRIDGE_NF) and not Path("/proc/sys/net/bridge").exists():
+        if tables.sysctl(BRIDGE_NF) and not BRIDGE_SETTINGS.exists():
             return f"{place} has {BRIDGE_NF} = 1, and this kernel has no br_netfilter: run modprobe br_netfilter"
     return _no_tunnel(network)
 

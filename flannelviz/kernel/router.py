@@ -12,6 +12,7 @@ Choices of a stand-in, none of them a fact about Alibaba Cloud:
 - Security groups are chains of the filter table, behind conntrack; the source/destination check is one of `raw`.
 - The NAT gateway and EIPs are SNAT and DNAT on the port to the Internet, which is one host with every public address.
 - A leased line is that port as well, without translation.
+- What leaves there is translated; an answer or an ICMP error is if its flow is, and else dropped (RFC 5508).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ WIRE = "wire-"  # how such a NIC begins: a device of the MTU wanted (macvlan) on
 UPLINK, OUTSIDE_PORT = "internet", "vpc"
 UPLINK_ADDRESS, OUTSIDE_NEXT_HOP = "198.18.0.2", "198.18.0.1"  # RFC 2544: of no use but as names of the two ends
 OUTSIDE_ADDRESS = "203.0.113.10"
+FULL = 1  # the mark of a packet whose TTL is 255: what forwarding will take away can only be added afterwards
 NOWHERE = "fabric"  # a bridge without ports swallows what is sent to it
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
 
@@ -194,7 +196,7 @@ def _policy(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
 def _rules(vpc: VpcTables, mine: tuple[Port, ...]) -> str:
     tables = {
         "raw": (":PREROUTING ACCEPT", *_source_checks(mine)),
-        "mangle": (":PREROUTING ACCEPT", *_uncounted(vpc)),
+        "mangle": (":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", *_uncounted(vpc)),
         "nat": (":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", *_translations(vpc)),
         "filter": (":INPUT ACCEPT", ":FORWARD DROP", ":OUTPUT ACCEPT", *_filter(vpc, mine)),
     }
@@ -208,11 +210,13 @@ def _source_checks(mine: tuple[Port, ...]) -> Iterator[str]:
 
 
 def _uncounted(vpc: VpcTables) -> Iterator[str]:
+    """Return what gives back the hop that forwarding takes; a TTL of 255 has no room for it, and is restored behind."""
     if vpc.decrements_ttl:
         yield from (f"-A PREROUTING -i {UPLINK} -d {known} -j ACCEPT" for known in _known_outside(vpc))
-    yield f"-A PREROUTING -i {UPLINK} -j TTL --ttl-inc 1"
-    if not vpc.decrements_ttl:
-        yield f"-A PREROUTING -i {PORT}+ -j TTL --ttl-inc 1"
+    for dev in (UPLINK,) if vpc.decrements_ttl else (UPLINK, f"{PORT}+"):
+        yield f"-A PREROUTING -i {dev} -m ttl --ttl-eq 255 -j MARK --set-mark {FULL}"
+        yield f"-A PREROUTING -i {dev} -j TTL --ttl-inc 1"
+    yield f"-A POSTROUTING -m mark --mark {FULL} -j TTL --ttl-inc 1"
 
 
 def _translations(vpc: VpcTables) -> Iterator[str]:
@@ -240,8 +244,8 @@ def _filter(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
     chains = {name: f"group-{number}" for number, name in enumerate(sorted(groups))}
     yield from (f":{chain} -" for chain in chains.values())
     yield "-A OUTPUT -p icmp -m icmp ! --icmp-type echo-reply -j DROP"
+    yield f"-A OUTPUT -o {UPLINK} -j DROP"
     yield f"-A FORWARD -i {UPLINK} -o {UPLINK} -j DROP"
-    yield f"-A FORWARD -o {UPLINK} -p icmp -m conntrack --ctstate INVALID -j DROP"
     yield from (f"-A FORWARD -o {UPLINK} {outward}" for outward in _outward(vpc, mine))
     yield "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
     for dst, port, _ in _deliveries(vpc, mine):
@@ -256,6 +260,7 @@ def _outward(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
         assert vpc.leased_line is not None
         yield from (f"-s {source} -d {dst} -j ACCEPT" for source in vpc.leased_line.admitted)
         yield f"-d {dst} -j DROP"
+    yield "-m conntrack ! --ctstate NEW -m conntrack ! --ctstate SNAT,DNAT -j DROP"
     for port in mine:
         yield from (f"-i {port.routed} -s {eni.address} -j ACCEPT" for eni in port.enis if eni.eip is not None)
     yield from (f"-s {entry.source} -j ACCEPT" for entry in vpc.snat)
@@ -295,7 +300,7 @@ def outside(vpc: VpcTables) -> Machine:
             *(f"route replace local {leased} dev lo table local" for leased in _leased(vpc)),
             *(f"route replace {known} {back} src {OUTSIDE_ADDRESS} table 100" for known in _known_outside(vpc)),
             "rule add pref 5 iif lo table 100",
-            "rule add pref 10 table local",
+            "rule add pref 10 not iif lo table local",
             "rule del pref 0",
         ),
         names=((OUTSIDE_PORT, ETH0),),

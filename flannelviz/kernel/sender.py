@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections.abc import Mapping, Sequence
 
+from flannelviz.errors import LabError
 from flannelviz.kernel.blueprint import Delivery, Observation, Order, Sighting
 from flannelviz.kernel.echo import Echo
 from flannelviz.kernel.forget import Lesson, forget, learn
 from flannelviz.kernel.frames import Wanted, echo_request, tcp_syn, udp_payload
 from flannelviz.kernel.namespaces import inside
-from flannelviz.kernel.silence import counts, grown, last_seen, silent_end, state
+from flannelviz.kernel.silence import counts, grown, last_seen, overflows, silent_end, state
 from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings
 
-SILENCE = 0.04  # seconds without a frame after which a packet counts as lost
-ASKING = 0.15  # the same while somebody waits for an ARP answer, which is given up after 0.06
+QUIET = 0.08  # seconds without a frame after which a packet counts as lost; ARP gives up within 0.05
 TRIES = 4  # times that a packet is sent once more, for a Service may send each another way
 LONGEST = 2.0  # seconds: a packet that loops makes itself heard all the time
 IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_DO = 10, 0, 2  # include/uapi/linux/in.h
 IP_AND_ICMP, IP_AND_UDP, IP_AND_TCP = 28, 28, 40  # bytes of headers
+
+
+TABLE_FULL = (
+    "the kernel's ARP table, one for all namespaces together, was full, so packets were dropped: "
+    "close other labs, build fewer pods, or raise net.ipv4.neigh.default.gc_thresh3"
+)
 
 
 class Sender:
@@ -31,27 +38,41 @@ class Sender:
         self.echo = Echo(spaces, self.watch.poll)
         self.learned: dict[str, Lesson] = {}  # since the places were made to forget
         self.count = 0
+        self.overflows = overflows()
 
     def send(self, order: Order) -> Observation:
-        """Send one packet and return all that was seen of it; where it died in silence, what is known there."""
-        observed = self._once(order)
-        place = silent_end(order, observed)
-        return observed if place is None else observed._replace(known=self._known(order, observed, place), place=place)
+        """Send one packet and return all that was seen of it; where it died in silence, what is known there.
 
-    def _known(self, order: Order, observed: Observation, place: str) -> tuple[str, ...]:
-        """Return what the kernel at `place` knows of the packet: what it counts when the same one dies there again."""
-        last, space = last_seen(order, observed), self.spaces[place]
-        asker = next((one.src for one in observed.delivered if one.kind == "request"), order.dst)
-        state_now = state(space, last.dst if last else asker, last.src if last else None)
+        To know that, the packet is sent once more, and it is the last one of which all is told: places remember it.
+        """
+        observed = self._once(order)
         for _ in range(TRIES):
-            before = counts(space)
-            if silent_end(order, self._once(order)) == place:
-                return (*grown(before, counts(space)), *state_now)
-        return state_now
+            place = silent_end(order, observed)
+            if place is not None or observed.error == errno.ENOBUFS:
+                self._check_room()
+            if place is None:
+                break
+            before = counts(self.spaces[place])
+            observed = self._once(order)
+            if silent_end(order, observed) == place:
+                known = grown(before, counts(self.spaces[place]))
+                return observed._replace(known=(*known, *self._state(order, observed, place)), place=place)
+        return observed
+
+    def _check_room(self) -> None:
+        """Raise LabError if the kernel's ARP table has been full since the last look."""
+        before, self.overflows = self.overflows, overflows()
+        if self.overflows > before:
+            raise LabError(TABLE_FULL)
+
+    def _state(self, order: Order, observed: Observation, place: str) -> tuple[str, ...]:
+        last = last_seen(order, observed)
+        asker = next((one.src for one in observed.delivered if one.kind == "request"), order.dst)
+        return state(self.spaces[place], last.dst if last else asker, last.src if last else None)
 
     def _once(self, order: Order) -> Observation:
         self._prepare(order)
-        wanted = Wanted(PROTOCOLS[order.proto], self.count, order.dport)
+        wanted = Wanted(PROTOCOLS[order.proto], self.count, order.dport, order.behind)
         with inside(self.spaces[order.place]), _socket(order.proto) as sock:
             error = _send(sock, order, self.count)
             return self._observe(order, wanted, error)
@@ -73,9 +94,7 @@ class Sender:
         delivered: list[Delivery] = []
         deadline = time.monotonic() + LONGEST
         while not _answered(order, delivered) and time.monotonic() < deadline:
-            ready = self.watch.ready(0.0 if error else SILENCE)
-            if not ready and _asking(seen):
-                ready = self.watch.ready(ASKING - SILENCE)
+            ready = self.watch.ready(0.0 if error else QUIET)
             if not ready:
                 break
             for descriptor in ready:
@@ -83,6 +102,8 @@ class Sender:
         for descriptor in self.watch.ready(0):
             self._read(descriptor, wanted, seen, [])
         learn(self.learned, seen, wanted.proto)
+        if order.proto == "tcp" and not _answered(order, delivered):
+            self.echo.start_again()
         return Observation(tuple(sorted(seen, key=_when)), tuple(delivered), error, self.echo.error)
 
     def _read(self, descriptor: int, wanted: Wanted, seen: list[Sighting], delivered: list[Delivery]) -> None:
@@ -99,13 +120,6 @@ class Sender:
 
 def _answered(order: Order, delivered: Sequence[Delivery]) -> bool:
     return any(one.kind == "reply" and one.place == order.place for one in delivered)
-
-
-def _asking(seen: Sequence[Sighting]) -> bool:
-    """Return whether an ARP request is on its way that nobody has answered yet."""
-    since = time.time_ns() - int(ASKING * 1e9)
-    asked = {(s.place, s.dst) for s in seen if s.kind == "arp 1" and s.out and s.time > since}
-    return bool(asked) and bool(asked - {(s.place, s.src) for s in seen if s.kind == "arp 2" and not s.out})
 
 
 def _when(sighting: Sighting) -> int:

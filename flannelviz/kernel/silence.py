@@ -18,6 +18,7 @@ from flannelviz.model import INTERNET, VPC
 from flannelviz.packet import Disposition
 from flannelviz.tables import CNI0, LO
 
+ARP_TABLE, OVERFLOWS = Path("/proc/net/stat/arp_cache"), 12  # one table for all namespaces; a column of it
 NET = Path("/proc/thread-self/net")
 # What is counted of drops, by file. Source: net/ipv4/route.c, ip_error and ip_route_input; fib_frontend.c.
 ADDRESS_ERROR, REVERSE_PATH = "InAddrErrors", "IPReversePathFilter"
@@ -114,6 +115,12 @@ def _packets(counter: str) -> int:
     return int(counter.strip("[]").partition(":")[0])
 
 
+def overflows() -> int:
+    """Return how often the kernel's ARP table was full; a packet whose neighbour finds no room in it is dropped."""
+    rows = ARP_TABLE.read_text().splitlines()[1:] if ARP_TABLE.exists() else []
+    return sum(int(row.split()[OVERFLOWS], 16) for row in rows)
+
+
 # --- what can be asked -----------------------------------------------------------------------------------------------
 
 
@@ -200,6 +207,10 @@ def _on_the_way_out(known: Sequence[str], last: Sighting) -> Cause | None:
 
 def _at_the_door(known: Sequence[str], last: Sighting) -> Cause | None:
     """Return why a frame that came in by a device went no further up: its bridge, or another's MAC."""
+    if any(said.startswith(BROADCAST) for said in known) and f"{CNI0}{WITHOUT_CARRIER}" in known:
+        return None
+    if last.dev.startswith(PORT) and f"{CNI0}{WITHOUT_CARRIER}" in known:  # it is no port of the bridge any more
+        return f"{CNI0}{WITHOUT_CARRIER}", Disposition.LINK_DOWN
     if last.dev.startswith(PORT):
         down = f"{CNI0}{DOWN}"
         return (

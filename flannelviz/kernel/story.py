@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -68,7 +68,7 @@ class Teller:
             return (self._unseen(kind, start, arrived is not None),)
         hops = [self._hop(number, visits) for number in range(len(visits))]
         if arrived is not None and visits[-1][0].place == arrived.place:
-            hops[-1] = _handed_over(hops[-1], arrived)
+            hops[-1] = self._ended(_handed_over(hops[-1], arrived), Disposition.ACCEPTED, kind)
         else:
             hops[-1] = self._explained(self._ended(hops[-1], self._death(kind, visits), kind), visits[-1][-1])
         return tuple(hops)
@@ -113,7 +113,17 @@ class Teller:
         end = ENDS_BY_ERROR.get(number) or self._asked_in_vain(start)
         step = Step(start, "observed", ("seen on no device",), None, None, packet, packet)
         hop = Hop(start, end or Disposition.UNKNOWN, (step,), None, None, packet, packet)
-        return replace(hop, disposition=Disposition.ACCEPTED) if arrived else self._explained(hop, None)
+        if arrived:
+            return replace(hop, disposition=Disposition.ACCEPTED)
+        known = self._explained(hop, None)
+        told = self._told_itself(start, kind) if known.disposition is Disposition.UNKNOWN else None
+        return replace(known, disposition=told) if told is not None else known
+
+    def _told_itself(self, start: str, kind: str) -> Disposition | None:
+        """Return the end of which a place told itself, by an ICMP error over lo; it has asked nobody before."""
+        told = self._icmp_error(start, kind)
+        end = told[1] if told is not None else None
+        return Disposition.LINK_DOWN if end is Disposition.NEIGHBOR_UNREACHABLE else end
 
     def _explained(self, hop: Hop, last: Sighting | None) -> Hop:
         """Return a hop at which a packet ended in silence, with the end and the reason that its kernel knows."""
@@ -131,10 +141,21 @@ class Teller:
         if often >= LOOP_VISITS and last[-1].ttl <= 1:
             return Disposition.LOOP
         if error is not None:
-            nobody_unpacks = error[1] is Disposition.DENIED and last[-1].inner is not None
-            return Disposition.REFUSED if nobody_unpacks else error[1]
+            return self._meant(error[1], last[-1])
         flooded = len({s.dev for s in last if s.out and s.dev.startswith(VETH)}) > 1
         return self._asked_in_vain(place) or (Disposition.UNDELIVERABLE if flooded else Disposition.UNKNOWN)
+
+    def _meant(self, end: Disposition, last: Sighting) -> Disposition:
+        """Return the end that an ICMP error stands for: no port but a tunnel's, no neighbour but a device."""
+        if end is Disposition.DENIED and last.inner is not None:
+            return Disposition.REFUSED
+        if end is Disposition.NEIGHBOR_UNREACHABLE and self._asked_in_vain(last.place) is None:
+            return Disposition.LINK_DOWN
+        return end
+
+    def _at(self, place: str) -> list[Sighting]:
+        """Return what was seen on the devices of a place, the ports of its bridge aside."""
+        return [s for s in self.observed.sightings if s.place == place and not s.dev.startswith(VETH)]
 
     def _icmp_error(self, place: str, kind: str) -> tuple[Sighting, Disposition] | None:
         """Return the first ICMP error that a place sent about the request or the reply."""
@@ -146,11 +167,19 @@ class Teller:
 
     def _asked_in_vain(self, place: str) -> Disposition | None:
         """Return NEIGHBOR_UNREACHABLE if a place sent an ARP request that nobody answered."""
-        here = [s for s in self.observed.sightings if s.place == place and not s.dev.startswith(VETH)]
-        passed = {(s.src, s.dst) for s in here if s.kind == "arp 1" and not s.out}
-        asked = {s.dst for s in here if s.kind == "arp 1" and s.out and (s.src, s.dst) not in passed}
+        here = self._at(place)
+        asked = set(self._questions(here))
         told = {s.src for s in here if s.kind == "arp 2" and not s.out}
         return Disposition.NEIGHBOR_UNREACHABLE if asked - told else None
+
+    def _questions(self, here: Sequence[Sighting]) -> Iterator[str]:
+        """Return what a place asked for itself: a question that came in before is one that it passed on."""
+        passed: set[tuple[str, str]] = set()
+        for seen in here:
+            if seen.kind == "arp 1" and not seen.out:
+                passed.add((seen.src, seen.dst))
+            elif seen.kind == "arp 1" and (seen.src, seen.dst) not in passed:
+                yield seen.dst
 
     def _ended(self, hop: Hop, end: Disposition, kind: str) -> Hop:
         found = self._icmp_error(hop.place, kind)
@@ -172,7 +201,7 @@ def _handed_over(hop: Hop, arrived: Delivery) -> Hop:
     """Return the last hop of a packet that arrived, which programs see under its final addresses and ports."""
     src, dst = IPv4Address(arrived.src), IPv4Address(arrived.dst)
     got = replace(hop.sent, src=src, dst=dst, sport=arrived.sport, dport=arrived.dport, inner=None)
-    return replace(hop, disposition=Disposition.ACCEPTED, sent=got)
+    return replace(hop, sent=got)
 
 
 def story(source: str, order: Order, observed: Observation, names: Names) -> Trace:
@@ -195,4 +224,4 @@ def _asked_for(last: Hop, order: Order) -> Hop:
     asked = last.place == order.place and last.sent.src == IPv4Address(order.dst)
     if last.disposition is not Disposition.ACCEPTED or asked:
         return last
-    return Hop(last.place, Disposition.UNEXPECTED, last.steps, last.in_dev, last.out_dev, last.received, last.sent)
+    return replace(last, disposition=Disposition.UNEXPECTED)

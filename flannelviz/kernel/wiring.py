@@ -201,10 +201,16 @@ def _told(lines: Iterable[str]) -> Told:
 
 
 def _changes(kind: str, there: frozenset[str], wanted: frozenset[str]) -> list[str]:
-    """Return what to delete and to add. Shape: what a gateway is reached by comes before what goes through it."""
+    """Return what to delete and to add. Shape: what a gateway is reached by comes before what goes through it.
+
+    A route is put before one to the same place: what flanneld writes is there before the kernel's own of cni0.
+    """
     added = sorted(wanted - there, key=lambda row: (" via " in row, row))
     gone = sorted(there - wanted, key=lambda row: (" via " not in row, row))
-    return [*(f"{kind} del {row}" for row in gone), *(f"{kind} add {row}" for row in added)]
+    return [
+        *(f"{kind} del {row}" for row in gone),
+        *(f"{kind} {'prepend' if kind == 'route' else 'add'} {row}" for row in added),
+    ]
 
 
 def _check_routes(machine: Machine, there: frozenset[str]) -> None:

@@ -3,13 +3,16 @@
 window.flannelvizControls = (() => {
     const OUTPUT = '.jp-Notebook .jp-OutputArea-output';
     const CONTROL = 'select, textarea, input, button, [role=slider], [role=tab], .jupyter-widget-Collapse-header, svg [role=button]';
-    const SHOWN = '.fv-picture, .fv-table, .fv-answer, .fv-message';
     const UPLOAD = '.widget-upload, input[type=file]';
     const CHOICES = '.widget-toggle-buttons';
+    const EVERYTHING = {subtree: true, childList: true, characterData: true, attributes: true};
     const RADIOS = '.widget-radio, fieldset, [role=radiogroup]';
+    const REST = 40; // milliseconds without a change, after which a picture stands
     const used = new WeakSet();
+    const numbers = new Map([['', 0]]);
     let found = [];
 
+    const frame = () => new Promise(resolve => requestAnimationFrame(resolve));
     const areaOf = element => element.closest('.jp-Cell-outputArea');
     const visible = element => element.checkVisibility({visibilityProperty: true});
     const enabled = element => !element.closest(':disabled, [disabled], [aria-disabled=true]');
@@ -47,17 +50,24 @@ window.flannelvizControls = (() => {
     // Radio buttons and toggles without a name of their own are called by their options.
     function labelOf(element, parts) {
         if (element.closest('svg')) return 'the places of the picture';
-        const frame = element.closest('.widget-inline-hbox, .widget-radio');
-        const label = frame?.querySelector('.widget-label') ?? element.labels?.[0];
-        const own = element.matches('button, .jupyter-widget-Collapse-header, [role=tab]') ? element.textContent : '';
-        const options = parts.map(optionOf).join(', ');
-        const names = parts.length > 1
-            ? [label?.textContent, options]
-            : [element.getAttribute('aria-label'), own, label?.textContent];
-        return (names.find(name => name?.trim()) ?? element.title ?? '').trim();
+        const own = element.matches('button, .jupyter-widget-Collapse-header, [role=tab]') ? textOf(element) : '';
+        const name = parts.length > 1
+            ? nameBeside(element) || parts.map(optionOf).join(', ')
+            : (element.getAttribute('aria-label') ?? '').trim() || own || nameBeside(element);
+        return name || element.title.trim();
     }
 
-    const optionOf = part => (part.textContent || part.labels?.[0]?.textContent || '').trim();
+    function nameBeside(element) {
+        const frame = element.closest('.widget-inline-hbox, .widget-radio');
+        return textOf(frame?.querySelector('.widget-label') ?? labelAround(element));
+    }
+
+    // A browser searches the whole page for the labels of an element, so the one around it is asked first.
+    const labelAround = element => element.closest('label') ?? element.labels?.[0];
+
+    const optionOf = part => textOf(part) || textOf(labelAround(part));
+
+    const textOf = element => (element?.textContent ?? '').trim();
 
     function range(element) {
         const number = text => (text === '' || text == null ? null : Number(text));
@@ -119,6 +129,29 @@ window.flannelvizControls = (() => {
 
     const anyPart = index => found[index].parts[0];
 
+    // A part of a control, in view and with a picture at rest; null if its widget has meanwhile drawn another one.
+    async function within(pick, index) {
+        const part = pick(index);
+        part.scrollIntoViewIfNeeded();
+        await frame();
+        if (areaOf(part)) await settled(areaOf(part));
+        return areaOf(part) && part;
+    }
+
+    // Where a mouse reaches the middle of a part, which has to stand still for a frame and to have nothing over it;
+    // null if it has to be scrolled to, or waited for.
+    async function middle(part) {
+        const places = [];
+        for (let looks = 0; looks < 2; looks++) {
+            await frame();
+            const {left, top, width, height} = part.getBoundingClientRect();
+            places.push([left + width / 2, top + height / 2]);
+        }
+        const [before, now] = places;
+        const still = before[0] === now[0] && before[1] === now[1];
+        return still && enabled(part) && part.contains(document.elementFromPoint(...now)) ? now : null;
+    }
+
     // The option after the chosen one; `skipped` are labels that only point to another control.
     function nextOption(select, skipped) {
         const options = [...select.options].map((option, index) => ({index, usable: isUsable(option, skipped)}));
@@ -132,24 +165,50 @@ window.flannelvizControls = (() => {
     const confirmers = element => [...(element.closest('.fv-quiz')?.querySelectorAll('button') ?? [])]
         .filter(part => visible(part) && enabled(part) && kindOf(part) === 'confirm');
 
-    // What one kind of part of an output area shows (pictures, tables, answers, messages), without the controls inside.
+    // What one kind of part of an output area shows (pictures, tables, answers, messages), without the controls inside:
+    // a number for each different sight, 0 for none, since the texts are long.
     function shown(area, selector) {
-        return [...area.querySelectorAll(selector)].map(part => {
+        const sight = [...area.querySelectorAll(selector)].map(part => {
             const copy = part.cloneNode(true);
             [...copy.querySelectorAll(CONTROL)].filter(part => !part.closest('svg')).forEach(part => part.remove());
             return `${visible(part) ? 'shown' : 'hidden'} ${copy.outerHTML}`;
         }).join('\n');
+        if (!numbers.has(sight)) numbers.set(sight, numbers.size);
+        return numbers.get(sight);
     }
+
+    // Whether a condition is true, or becomes true in time. It is asked again with the frame after each change in the
+    // area: what nobody can see, such as a picture that is emptied and filled at once, is no change.
+    function soon(area, patience, condition) {
+        return new Promise(resolve => {
+            const end = answer => (observer.disconnect(), clearTimeout(timer), resolve(answer));
+            const look = () => condition() && end(true);
+            const observer = new MutationObserver(() => requestAnimationFrame(look));
+            const timer = setTimeout(() => end(false), patience);
+            observer.observe(area, EVERYTHING);
+            look();
+        });
+    }
+
+    const follows = (area, patience, selector, before) => soon(area, patience, () => shown(area, selector) !== before);
+
+    // Whether an answer comes, or a message other than before; that the old one goes is only its end.
+    const heard = (area, patience, one, answer, other, alarm) =>
+        soon(area, patience, () => shown(area, one) !== answer || ![0, alarm].includes(shown(area, other)));
+
+    // Whether a question takes a guess: with an answer at once, or with a button that confirms it.
+    const taken = (area, patience, part, selector, before) =>
+        soon(area, patience, () => confirmers(part).length > 0 || shown(area, selector) !== before);
 
     async function settled(area) {
-        let before = shown(area, SHOWN);
+        const observer = new MutationObserver(() => {});
+        observer.observe(area, EVERYTHING);
         for (let tries = 0; tries < 75; tries++) {
-            await new Promise(resolve => setTimeout(resolve, 40));
-            const now = shown(area, SHOWN);
-            if (now === before) break;
-            before = now;
+            await new Promise(resolve => setTimeout(resolve, REST));
+            if (observer.takeRecords().length === 0) break;
         }
+        observer.disconnect();
     }
 
-    return {isOn, nameOfPlace, list, nextPart, anyPart, nextOption, confirmers, range, shown, settled, areaOf};
+    return {isOn, nameOfPlace, list, within, middle, nextPart, anyPart, nextOption, confirmers, range, shown, follows, heard, taken, areaOf};
 })();

@@ -14,7 +14,6 @@ from itertools import count
 from pathlib import Path
 
 from playwright.sync_api import ElementHandle, JSHandle, Page
-from playwright.sync_api import TimeoutError as TookTooLong
 
 from tests.browser.lab import LabPage
 from tests.checkout import ROOT
@@ -89,24 +88,19 @@ class Area:
     def __init__(self, page: Page, element: ElementHandle) -> None:
         self.page = page
         self.handle: JSHandle = page.evaluate_handle("part => window.flannelvizControls.areaOf(part)", element)
-        page.evaluate("area => window.flannelvizControls.settled(area)", self.handle)
 
-    def shown(self, selector: str) -> str:
-        """Return the HTML of all parts of one kind."""
-        return str(self.page.evaluate("of => window.flannelvizControls.shown(...of)", [self.handle, selector]))
+    def shown(self, selector: str) -> int:
+        """Return a number for what all parts of one kind show: 0 for nothing, another one for each other sight."""
+        return int(self.page.evaluate("of => window.flannelvizControls.shown(...of)", [self.handle, selector]))
 
-    def follows(self, selector: str, before: str) -> bool:
+    def follows(self, selector: str, before: int) -> bool:
         """Return whether the parts of one kind are soon no longer what they were `before`."""
-        changed = "([area, selector, before]) => window.flannelvizControls.shown(area, selector) !== before"
-        return self.soon(changed, self.handle, selector, before)
+        return self.soon("follows", selector, before)
 
     def soon(self, condition: str, *arguments: object) -> bool:
-        """Return whether a condition comes true before one loses patience."""
-        try:
-            self.page.wait_for_function(condition, arg=list(arguments), timeout=PATIENCE)
-        except TookTooLong:
-            return False
-        return True
+        """Return whether one of the conditions of the script comes true before one loses patience."""
+        script = f"of => window.flannelvizControls.{condition}(...of)"
+        return bool(self.page.evaluate(script, [self.handle, PATIENCE, *arguments]))
 
 
 class Driver:
@@ -152,7 +146,7 @@ class Driver:
     def _wake(self, asleep: Key, controls: dict[Key, Control]) -> None:
         """Bring a control that is disabled or hidden back to life: ask again, or use something else in its cell."""
         if controls[asleep].quiz and self.moves[asleep]:
-            self._ask_again(asleep, controls[asleep])
+            self._ask_again(asleep, controls)
             return
         cell = controls[asleep].cell
         neighbours = [key for key, other in controls.items() if other.cell == cell and other.can_wake]
@@ -162,31 +156,31 @@ class Driver:
         else:
             self.complaints[asleep] = f"{controls[asleep]} can never be used twice"
 
-    def _ask_again(self, key: Key, control: Control) -> None:
+    def _ask_again(self, key: Key, controls: dict[Key, Control]) -> None:
         """Press the button that takes the answer away, if the question has one."""
-        element, area = self._within("anyPart", control.index)
+        element, area = self._within("anyPart", key, controls)
         before = area.shown(ANSWER)
         buttons = self._confirmers(element)
         if not buttons:
             self.final.add(key)
         elif not any(self._pressed(button, area, ANSWER, before) for button in buttons):
-            self.complaints[key] = f"{control} was answered, and cannot be asked again"
+            self.complaints[key] = f"{controls[key]} was answered, and cannot be asked again"
 
     def _move(self, key: Key, controls: dict[Key, Control]) -> None:
         control = controls[key]
         self.moves[key] += 1
-        element, area = self._within("nextPart", control.index)
+        element, area = self._within("nextPart", key, controls)
         if missing := self._missing(control, element, area, self.moves[key]):
             self.complaints[key] = f"{control} was moved, and {missing}"
         else:
             self.lab.wait_for_kernel()
         if control.kind == "motion" and element.evaluate("part => window.flannelvizControls.isOn(part)"):
-            element.click()
+            click(element)
 
     def _missing(self, control: Control, element: ElementHandle, area: Area, turn: int) -> str:
         """Use a control; return what should have followed and did not, or an empty text."""
         if control.kind == "disclosure":
-            element.click()
+            click(element)
             return ""
         if control.quiz:
             return "" if self._is_answered(control, element, area, turn) else "no answer near it changed"
@@ -207,9 +201,7 @@ class Driver:
                 element.fill(guess)
             else:
                 self._act(control, element, turn)
-            ready = "([part, area, selector, before]) => window.flannelvizControls.confirmers(part).length"
-            ready += " || window.flannelvizControls.shown(area, selector) !== before"
-            area.soon(ready, element, area.handle, ANSWER, before)
+            area.soon("taken", element, ANSWER, before)
             if area.shown(ANSWER) == before:
                 alarm = area.shown(ALARM)
                 any(self._is_heard(button, area, before, alarm) for button in self._confirmers(element))
@@ -217,15 +209,13 @@ class Driver:
                 return True
         return False
 
-    def _is_heard(self, button: ElementHandle, area: Area, answer: str, alarm: str) -> bool:
+    def _is_heard(self, button: ElementHandle, area: Area, answer: int, alarm: int) -> bool:
         """Press a button; return whether an answer comes, or another message than before: none is only its end."""
-        button.click()
-        heard = "([area, one, answer, other, alarm]) => window.flannelvizControls.shown(area, one) !== answer"
-        heard += " || !['', alarm].includes(window.flannelvizControls.shown(area, other))"
-        return area.soon(heard, area.handle, ANSWER, answer, ALARM, alarm)
+        click(button)
+        return area.soon("heard", ANSWER, answer, ALARM, alarm)
 
-    def _pressed(self, button: ElementHandle, area: Area, selector: str, before: str) -> bool:
-        button.click()
+    def _pressed(self, button: ElementHandle, area: Area, selector: str, before: int) -> bool:
+        click(button)
         return area.follows(selector, before)
 
     def _confirmers(self, element: ElementHandle) -> list[ElementHandle]:
@@ -253,16 +243,16 @@ class Driver:
         before = area.shown(PICTURE)
         play = element.evaluate_handle("part => part.parentElement.querySelector('.fv-play')").as_element()
         assert play is not None
-        play.click()
+        click(play)
         if not area.follows(PICTURE, before):
             return "no picture near it plays"
         if play.evaluate("part => window.flannelvizControls.isOn(part)"):
-            play.click()
+            click(play)
         return ""
 
     def _choose_file(self, element: ElementHandle, name: str, text: str) -> None:
         with self.page.expect_file_chooser() as chooser:
-            element.click()
+            click(element)
         chooser.value.set_files({"name": name, "mimeType": "text/plain", "buffer": text.encode()})
 
     def _act(self, control: Control, element: ElementHandle, turn: int) -> None:
@@ -275,22 +265,16 @@ class Driver:
         else:
             act(control, element, turn)
 
-    def _within(self, function: str, index: int) -> tuple[ElementHandle, Area]:
-        """Return a control and the output around it; JupyterLab may draw a cell anew while it scrolls into view."""
+    def _within(self, pick: str, key: Key, controls: dict[Key, Control]) -> tuple[ElementHandle, Area]:
+        """Return a part of a control, in view, and the output around it; the page may draw it anew meanwhile."""
+        script = f"index => window.flannelvizControls.within(window.flannelvizControls.{pick}, index)"
         for _ in range(TRIES):
-            element = self._element(function, index)
-            if element.evaluate("part => window.flannelvizControls.areaOf(part) !== null"):
-                element.scroll_into_view_if_needed()
-            if element.evaluate("part => window.flannelvizControls.areaOf(part) !== null"):
+            element = self.page.evaluate_handle(script, controls[key].index).as_element() if key in controls else None
+            if element is not None:
                 return element, Area(self.page, element)
             self.page.wait_for_timeout(100)
-        raise AssertionError(f"control {index} of the page stays in no cell")
-
-    def _element(self, function: str, *arguments: object) -> ElementHandle:
-        script = f"args => window.flannelvizControls.{function}(...args)"
-        element = self.page.evaluate_handle(script, list(arguments)).as_element()
-        assert element is not None
-        return element
+            controls = self.controls()
+        raise AssertionError(f"{key} stays in no cell of the page")
 
 
 def numbered(controls: Iterable[Control]) -> dict[Key, Control]:
@@ -335,9 +319,19 @@ def act(control: Control, element: ElementHandle, turn: int) -> None:
     elif kind == "places":
         element.click(position=CORNER) if turn % 2 else element.press("Enter")
     elif kind in {"button", "motion", "choices", "radios", "checkbox"}:
-        element.click()
+        click(element)
     else:
         raise AssertionError(f"no idea how to move an {kind}; teach tests/browser/controls.py")
+
+
+def click(element: ElementHandle) -> None:
+    """Press the mouse on an element; Playwright waits for one that cannot be reached yet, and takes longer for each."""
+    place = element.evaluate("part => window.flannelvizControls.middle(part)")
+    frame = element.owner_frame()
+    if place and frame:
+        frame.page.mouse.click(*place)
+    else:
+        element.click()
 
 
 def away_from_the_end(element: ElementHandle, up: str, down: str) -> str:

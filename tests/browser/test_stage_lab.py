@@ -75,7 +75,7 @@ def test_a_saved_notebook_goes_on_without_its_kernel(lab: LabPage, work: Path) -
     expect(page.locator(".fv-counter")).to_have_text("hop 2 of 10")
     lab.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
     lab.command("docmanager:save")
-    lab.shut_kernel_down()
+    lab.leave()
     lab.open("kept.ipynb")
     slider = page.locator(".fv-stage input[type=range]")
     slider.press("ArrowRight")

@@ -150,6 +150,14 @@ def test_another_vtep_mac_is_not_taken(networks: dict[str, Network]) -> None:
     assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-b")
 
 
+def test_the_nat_gateway_lets_no_answer_to_a_stranger_out(networks: dict[str, Network]) -> None:
+    """host-gw in a routed VPC: a pod that is seen as itself is answered by the default route, where it never was."""
+    routed = break_network(network_with(backend="host-gw"), "masquerade-missing", "node-a")
+    found = trace(routed, "a1", "node-b")
+    assert (found.disposition, found.reply_disposition) == (Disposition.ACCEPTED, Disposition.SOURCE_REJECTED)
+    assert found.died_at == "VPC"
+
+
 def test_the_nat_gateway_lets_no_error_about_a_stranger_out(networks: dict[str, Network]) -> None:
     """Without its route back node-b sends the error by its default route, and the NAT gateway never saw the flow."""
     tables = networks["vxlan"].tables("node-b")
@@ -223,6 +231,18 @@ def test_a_host_outside_sends_1500_bytes_at_once(networks: dict[str, Network], s
 def test_a_full_packet_fits_the_wire_when_wrapped(networks: dict[str, Network]) -> None:
     found = trace(networks["vxlan"], "a1", "b1", size=1450)
     assert next(hop for hop in found.request if hop.place == "VPC").received.size == 1500
+
+
+def test_a_bridge_without_a_live_port_has_no_carrier(networks: dict[str, Network]) -> None:
+    """Nobody is even asked: cni0 is up and has no carrier, so the node says at once that the host is unreachable."""
+    tables = networks["alloc"].tables("node-a")
+    none_up = replace(tables, lan=replace(tables.lan, ports=tuple(p._replace(up=False) for p in tables.lan.ports)))
+    found = trace(networks["alloc"].writing("node-a", none_up), "db", "a1")
+    assert (found.disposition, found.died_at) == (Disposition.LINK_DOWN, "node-a")
+    assert found.request[-1].icmp.what == "host unreachable"
+    one_up = replace(none_up, lan=replace(none_up.lan, ports=(none_up.lan.ports[0], tables.lan.ports[1])))
+    found = trace(networks["alloc"].writing("node-a", one_up), "db", "a1")
+    assert (found.disposition, found.died_at) == (Disposition.NEIGHBOR_UNREACHABLE, "node-a")
 
 
 # --- host-gw ---------------------------------------------------------------------------------------------------------

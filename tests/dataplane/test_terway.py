@@ -12,7 +12,7 @@ from flannelviz.dataplane.trace import trace
 from flannelviz.model import ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
-from flannelviz.tables import Link, PolicyRule, Route, Tables
+from flannelviz.tables import Link, PolicyRule, Route, Sysctl, Tables
 from flannelviz.topologies import article_plan
 
 A1, A2, B1 = "192.168.0.1", "192.168.0.2", "192.168.0.3"
@@ -79,6 +79,13 @@ def test_without_its_address_on_the_eni_a_pod_is_unknown_to_the_vpc(network: Net
     enis = {address: eni for address, eni in network.vpc.enis.items() if str(address) != B1}
     found = trace(network.writing_vpc(replace(network.vpc, enis=enis)), "a1", "b1")
     assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "VPC")
+
+
+def test_rp_filter_asks_the_rules_as_if_the_answer_came_in_where_the_packet_goes_out(network: Network) -> None:
+    """fib_frontend.c, __fib_validate_source: what leaves for a pod is asked back from that pod's device, so by eth1."""
+    strict = network.tables("node-b").adding(Sysctl("net.ipv4.conf.all.rp_filter", 1))
+    assert trace(network.writing("node-b", strict), "b1", "node-a").ok
+    assert not trace(network.writing("node-b", replace(strict, policy=())), "b1", "a1").ok
 
 
 # --- which table is asked --------------------------------------------------------------------------------------------

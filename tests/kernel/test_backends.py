@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flannelviz.controlplane.timeline import build
+from flannelviz.faults import break_network
 from flannelviz.kernel import Lab
 from flannelviz.model import VSwitch
 from flannelviz.network import Network
@@ -163,6 +164,13 @@ PAIRS = [*JOURNEYS, *((source, odd) for source in ("a1", "b1", "db", "Internet")
 def test_every_pair_of_places_in_other_planes(name: str, make_lab: MakeLab) -> None:
     network = build(replace(article_plan(), vpc_decrements_ttl=True, **PLANES[name]), strict=False).network
     assert found_by(network, make_lab(network), [(*pair, {}) for pair in PAIRS]) == {}
+
+
+def test_a_route_of_flanneld_comes_before_the_kernels_own_to_the_same_place(make_lab: MakeLab) -> None:
+    """With host-gw, a podCIDR that two nodes have is on node-b's cni0 and behind node-a: the older route decides."""
+    whole = build(replace(article_plan(), vpc_decrements_ttl=True, **SWITCH)).network
+    network = break_network(whole, "duplicate-pod-cidr")
+    assert found_by(network, make_lab(network), [(*pair, {}) for pair in JOURNEYS]) == {}
 
 
 TERWAY_BREAKS = {

@@ -1,5 +1,8 @@
 """Real packets in a real kernel: what is seen of them is what the model says of them."""
 
+import os
+import signal
+import threading
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
@@ -154,6 +157,15 @@ def test_a_closed_lab_says_so(make_lab: MakeLab) -> None:
     lab = make_lab(counted())
     lab.close()
     lab.close()
+    with pytest.raises(LabError, match="the lab has ended, its process is gone: make a new Lab"):
+        lab.trace("a1", "b1")
+
+
+def test_an_interrupt_ends_the_lab_and_says_so(make_lab: MakeLab) -> None:
+    lab = make_lab(counted())
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        _ = [lab.trace("a1", "b1") for _ in range(10_000)]
     with pytest.raises(LabError, match="the lab has ended, its process is gone: make a new Lab"):
         lab.trace("a1", "b1")
 

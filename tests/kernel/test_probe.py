@@ -1,6 +1,7 @@
 """What a lab cannot do is said in one sentence, with the way out."""
 
 import platform
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,35 @@ def test_a_network_too_large_for_the_arp_table_is_refused(refusal: str | None) -
 
 def test_a_network_of_a_hundred_pods_fits() -> None:
     assert cannot_hold(build(plan(10, 10)).network) is None
+
+
+def test_a_network_with_more_places_than_open_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    assert cannot_hold(build(plan(10, 10)).network) == (
+        "112 places need about 996 open files, and a process may have 256: build fewer, or raise it"
+    )
+
+
+def test_a_kernel_whose_bridges_iptables_does_not_see_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(probe, "BRIDGE_SETTINGS", tmp_path / "bridge")
+    assert cannot_hold(article()) == (
+        "node-a has net.bridge.bridge-nf-call-iptables = 1, and this kernel has no br_netfilter: "
+        "run modprobe br_netfilter"
+    )
+
+
+@pytest.mark.parametrize(("used", "fits"), [(1010, True), (1011, False)])
+def test_the_entries_of_other_labs_leave_less_room(
+    used: int, fits: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "used").write_text(f"entries  allocs\n{used:08x} 00000001\n")
+    (tmp_path / "most").write_text("1024\n")
+    monkeypatch.setattr(probe, "ARP_IN_USE", tmp_path / "used")
+    monkeypatch.setattr(probe, "NEIGH", tmp_path / "most")
+    assert (cannot_hold(article()) is None) is fits
+    if not fits:
+        words = "3 ECS and 4 pods need about 14 ARP entries, and this kernel has room for 13 in all namespaces together"
+        assert str(cannot_hold(article())).startswith(words)
 
 
 def test_an_imported_network_tells_too_little() -> None:

@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import trace
+from flannelviz.errors import LabError
+from flannelviz.kernel import silence
 from flannelviz.kernel.blueprint import Sighting
-from flannelviz.kernel.silence import cause, grown
+from flannelviz.kernel.sender import TABLE_FULL, Sender
+from flannelviz.kernel.silence import cause, grown, overflows
 from flannelviz.model import ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
@@ -227,6 +231,7 @@ CAME_IN = Sighting(0, "request", "node-b", "eth0", False, False, "1.1.1.1", "2.2
         ((), CAME_IN._replace(dev="veth1"), Disposition.UNDELIVERABLE),
         (("-A FORWARD -j DROP",), CAME_IN._replace(dev="veth1"), DENIED),
         (("cni0 is down",), CAME_IN._replace(dev="veth1"), Disposition.LINK_DOWN),
+        (("cni0 has no carrier",), CAME_IN._replace(dev="veth1"), Disposition.LINK_DOWN),
         (("lo is down",), None, Disposition.LINK_DOWN),
     ],
 )
@@ -237,3 +242,24 @@ def test_what_is_known_has_one_meaning(known: tuple[str, ...], last: Sighting | 
 
 def test_only_what_has_grown_was_counted_in_between() -> None:
     assert grown({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 1, "d": 0}) == ("b", "c")
+
+
+def arp_table(path: Path, *full: int) -> None:
+    """A kernel's ARP statistics of one CPU each, with so many overflows."""
+    path.write_text("\n".join(["entries ... table_fulls", *(f"{'0 ' * 12}{count:08x}" for count in full)]))
+
+
+def test_a_full_arp_table_is_said_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(silence, "ARP_TABLE", tmp_path / "arp_cache")
+    assert overflows() == 0
+    sender = Sender({})
+    arp_table(tmp_path / "arp_cache", 3, 10)
+    with pytest.raises(LabError, match="^the kernel's ARP table, one for all namespaces together, was full") as said:
+        sender._check_room()
+    assert str(said.value) == TABLE_FULL
+    sender._check_room()
+
+
+def test_this_kernel_tells_when_its_arp_table_was_full() -> None:
+    if silence.ARP_TABLE.exists():
+        assert silence.ARP_TABLE.read_text().split()[silence.OVERFLOWS] == "table_fulls"

@@ -17,7 +17,7 @@ from flannelviz.packet import Trace
 from flannelviz.views.fold import MOST_NODES, MOST_PODS
 from flannelviz.views.markup import left_aligned, table_html, what_went_wrong
 from flannelviz.views.stage.assets import MODULE, SHEETS
-from flannelviz.views.stage.page import page
+from flannelviz.views.stage.page import page, write_whole
 from flannelviz.views.stage.script import Question, Script
 from flannelviz.views.stage.scripts import journey_drawing, journey_script
 from flannelviz.views.svg import data_uri
@@ -72,7 +72,7 @@ class Stage(anywidget.AnyWidget):
     def save(self, path: str | Path) -> Path:
         """Write the stage as one HTML file that does everything from disk; return where it is."""
         written = Path(path)
-        written.write_text(page({"stage": self.state()}, self.says), "utf-8")
+        write_whole(written, page({"stage": self.state()}, self.says))
         return written
 
     def as_html(self) -> str:

@@ -1,0 +1,185 @@
+"""Draw cases, have model and kernel trace them, count, and show the smallest case of each disagreement."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+
+from flannelviz.dataplane.trace import destination_address
+from flannelviz.errors import FlannelvizError, LabError
+from flannelviz.kernel import Lab, why_not
+from flannelviz.kernel.ledger import ledger_lines
+from prove.case import Case, Compared, compared
+from prove.draw import PACKETS, case
+from prove.paste import pasted
+from prove.shrink import smallest
+from prove.tally import Tally, lines
+
+SHOWN = 3  # disagreements of one run that are shrunk; each takes about a minute
+AGREED, DISAGREED, NO_LAB, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A case, cut off behind the first packet that model and kernel do not agree on, and how they differ."""
+
+    number: int
+    case: Case
+    differences: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Run:
+    """A run as it goes: what is counted, what was found, and whether to stop."""
+
+    seed: int
+    tally: Tally
+    found: list[Disagreement]
+    stop: threading.Event
+    lock: threading.Lock
+
+    @classmethod
+    def of(cls, seed: int) -> Run:
+        """Return a run of which nothing is done yet."""
+        return cls(seed, Tally(), [], threading.Event(), threading.Lock())
+
+    def one(self, number: int, packets: int) -> None:
+        """Draw case `number`, have its first packets compared, and count."""
+        if self.stop.is_set():
+            return
+        drawn = case(self.seed, number)
+        drawn = replace(drawn, packets=drawn.packets[:packets])
+        first = self._results(drawn)
+        again = self._results(drawn) if any(one.differences for one in first) else first
+        results = [min(pair, key=lambda one: len(one.differences)) for pair in zip(first, again)]
+        helped = sum(bool(a.differences) and not b.differences for a, b in zip(first, results))
+        with self.lock:
+            self.tally.note(drawn, results, helped)
+            self.found.extend(_disagreements(number, drawn, results))
+
+    def _results(self, drawn: Case) -> list[Compared]:
+        """Return what came of a case, or of its beginning if the run is stopped meanwhile."""
+        network, found = drawn.network(), []
+        with Lab(network) as lab:
+            for one in compared(network, lab, drawn.packets):
+                found.append(one)
+                if self.stop.is_set():
+                    break
+        return found
+
+
+def _disagreements(number: int, drawn: Case, results: list[Compared]) -> Iterator[Disagreement]:
+    """Return the first disagreement of a case, if there is one: those behind it often follow from it."""
+    for count, one in enumerate(results, 1):
+        if one.differences:
+            yield Disagreement(number, replace(drawn, packets=drawn.packets[:count]), one.differences)
+            return
+
+
+def differences(drawn: Case) -> tuple[str, ...]:
+    """Return how model and kernel differ about the last packet of a case; none if the case cannot be."""
+    try:
+        network = drawn.network()
+        for sent in drawn.packets:
+            network.place(sent.source)
+            destination_address(network, sent.destination)
+        with Lab(network) as lab:
+            return list(compared(network, lab, drawn.packets))[-1].differences
+    except FlannelvizError:
+        return ()
+
+
+def shrunk(found: Disagreement, stop: threading.Event | None = None) -> Disagreement:
+    """Return the smallest case that shows a disagreement, and what that one is."""
+    small = smallest(found.case, lambda one: not (stop and stop.is_set()) and bool(differences(one)))
+    return replace(found, case=small, differences=differences(small) or found.differences)
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return the exit status: 0 if all agree, 1 if not, 2 where no lab runs, 130 after an interrupt."""
+    options = _parsed(arguments)
+    run, started = Run.of(options.seed), time.monotonic()
+    try:
+        reason = why_not()
+        if reason is not None:
+            print(f"prove: {reason}", file=sys.stderr)
+            return NO_LAB
+        if options.case is None:
+            run_all(run, options.packets, options.jobs)
+        else:
+            run.one(options.case, PACKETS)
+        interrupted = False
+    except KeyboardInterrupt:
+        interrupted = True
+    except LabError as error:
+        print(f"prove: {error}", file=sys.stderr)
+        return NO_LAB
+    _report(run, time.monotonic() - started, interrupted)
+    if interrupted:
+        return INTERRUPTED
+    return _show(run) if run.found else AGREED
+
+
+def _parsed(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m prove", description=__doc__)
+    parser.add_argument("packets", nargs="?", type=int, default=1000, help="how many packets are compared (1000)")
+    parser.add_argument("--seed", type=int, default=1, help="the lot; the same one draws the same cases (1)")
+    parser.add_argument("--case", type=int, help="the number of one case, to be run alone")
+    parser.add_argument("-j", "--jobs", type=int, default=2, help="labs at once (2)")
+    options = parser.parse_args(arguments)
+    if options.packets < 1 or options.jobs < 1:
+        parser.error("packets and jobs are whole numbers from 1 on")
+    return options
+
+
+def run_all(run: Run, packets: int, jobs: int) -> None:
+    """Run as many cases as it takes, some at once; an interrupt stops them at their next packet."""
+    wanted = [(number, min(PACKETS, packets - PACKETS * number)) for number in range(-(-packets // PACKETS))]
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            waiting = [pool.submit(run.one, *each) for each in wanted]
+            for done in as_completed(waiting):
+                done.result()
+                _progress(run, packets)
+        except BaseException:
+            run.stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            _progress(run, 0)
+
+
+def _progress(run: Run, packets: int) -> None:
+    """Write how far a run has come, on one line of a terminal; 0 packets clear it."""
+    if sys.stderr.isatty():
+        text = f"{run.tally.packets:,} of {packets:,} packets, {len(run.found)} networks disagree" if packets else ""
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _report(run: Run, seconds: float, interrupted: bool) -> None:
+    if interrupted:
+        print("interrupted; so far:")
+    for line in lines(run.tally):
+        print(line)
+    print(f"seed {run.seed}, {seconds:.0f} s")
+    print(*ledger_lines(), sep="\n")
+
+
+def _show(run: Run) -> int:
+    """Print the disagreements: the first few as test cases of the smallest size, the others by their number."""
+    for found in run.found[:SHOWN]:
+        small = shrunk(found)
+        print(f"\n# python -m prove --seed {run.seed} --case {found.number}\n")
+        print(pasted(small.case, f"case_{run.seed}_{found.number}", small.differences), flush=True)
+    rest = ", ".join(str(found.number) for found in run.found[SHOWN:])
+    if rest:
+        print(f"\nmore of them, each by python -m prove --seed {run.seed} --case NUMBER: {rest}")
+    return DISAGREED

@@ -1,0 +1,112 @@
+"""Where model and kernel once parted ways, found by `make prove` and shrunk: by now they agree. One row a find."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from flannelviz.model import NodePlan, ServicePlan
+from flannelviz.topologies import plan
+from prove.case import Case, Sent, compared
+from tests.kernel.conftest import MakeLab
+
+WEB = "172.19.0.10"
+DATABASE = NodePlan("db")
+CLOUD = "100.100.2.136"
+
+
+def served(*endpoints: str, proto: Any = "tcp") -> dict[str, Any]:
+    return {"services": (ServicePlan("web", IPv4Address(WEB), 80, endpoints, proto=proto),)}
+
+
+def found(why: str, packets: Sequence[Sent], *faults: tuple[str, str], nodes: int = 2, **options: Any) -> Any:
+    return pytest.param(Case(plan(nodes, 2, **options), faults, tuple(packets)), id=why)
+
+
+PING = Sent("a1", "b1")
+TO_WEB = Sent("a1", WEB, "tcp", dport=80)
+LARGE = Sent("a1", "b1", "udp", dport=53, size=1450)
+CASES = [
+    found("a device that is down has no broadcast address", [Sent("node-a", "192.168.0.255")], ("eth0-down", "node-a")),
+    found("somebody listens at the port behind a Service", [TO_WEB], **served("b1")),
+    found("a node sees the answer of a Service from its ClusterIP", [replace(TO_WEB, source="node-a")], **served("a2")),
+    found("too little UDP to carry a number", [replace(TO_WEB, proto="udp", size=28)], **served("b1", proto="udp")),
+    found("path MTU", [LARGE, replace(LARGE, warm=True)], ("eth0-mtu-1400", "node-a")),
+    found("path MTU of an answer", [replace(LARGE, source="b1", destination="a1")] * 2, ("eth0-mtu-1400", "node-a")),
+    found("an error about an unconfirmed flow belongs to it", [replace(TO_WEB, ttl=1)], **served("b1")),
+    found("an error after DNAT on the bridge", [TO_WEB], ("veth-detached", "default/a2"), **served("a2")),
+    found("no route after DNAT on the bridge", [TO_WEB], ("eth0-down", "node-a"), **served("b1")),
+    found("no forwarding after DNAT on the bridge", [TO_WEB], ("ip-forward-off", "node-a"), **served("a2")),
+    found("a bridge without carrier sends no ARP", [Sent("node-a", "a1")], ("veth-host-down", "default/a1"), nodes=1),
+    found("a hairpin returns the ARP request", [Sent("a1", "172.16.0.99")], hairpin=True, nodes=1),
+    found("a TTL of 255 has no room", [replace(PING, ttl=255)]),
+    found("a cloud service is no hop away", [Sent("a1", CLOUD, ttl=2)], vpc_decrements_ttl=True),
+    found("NAT passes no error about another's flow", [replace(PING, ttl=2)], ("vpc-route-missing", "node-a")),
+    found(
+        "NAT passes no answer to another's flow",
+        [Sent("b1", "node-a")],
+        ("masquerade-missing", "node-b"),
+        ("vpc-route-missing", "node-b"),
+    ),
+    found("a leased line leads out only", [Sent("Internet", "a1")], ("peer-range-overlaps-pods", "VPC")),
+    found(
+        "a policy rule asks for the device of the way there",
+        [Sent("a1", "b1")],
+        ("rp-filter-strict", "node-a"),
+        cni="terway",
+    ),
+    found(
+        "of two routes to one place the older one counts",
+        [PING, Sent("a1", "b2", "udp", dport=53)],
+        ("duplicate-pod-cidr", "node-a"),
+        backend="vxlan",
+    ),
+    found(
+        "nobody waits for an answer that goes astray",
+        [Sent("a1", "b1", "udp", dport=53)],
+        ("duplicate-pod-cidr", "node-a"),
+        nodes=3,
+    ),
+    found("a SYN-ACK carries no data", [replace(TO_WEB, destination=CLOUD, size=1450)], ("eth0-mtu-1400", "node-a")),
+    found(
+        "what goes out by lo is masqueraded as eth0",
+        [Sent("node-b", "172.16.0.1")],
+        ("duplicate-pod-cidr", "node-b"),
+        rules="head",
+    ),
+    found(
+        "a broadcast from a detached pod",
+        [Sent("a1", "192.168.0.255")],
+        ("veth-detached", "default/a1"),
+        nodes=1,
+    ),
+    found(
+        "an answer that conntrack has not seen asked for begins no flow",
+        [Sent("b2", "db", "tcp", dport=80)],
+        ("duplicate-pod-cidr", "node-b"),
+        backend="vxlan",
+        other_ecs=(DATABASE,),
+    ),
+    found(
+        "who does not forward asks no source",
+        [Sent("node-a", "172.16.0.0")],
+        ("ip-forward-off", "node-a"),
+        ("cni0-down", "node-a"),
+    ),
+    found(
+        "nobody answers ARP to his own address",
+        [Sent("b1", "172.16.0.1")],
+        ("duplicate-pod-cidr", "node-b"),
+        backend="host-gw",
+        fabric="switch",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_model_and_kernel_agree_by_now(case: Case, make_lab: MakeLab) -> None:
+    network = case.network()
+    results = list(compared(network, make_lab(network), case.packets))
+    assert {str(one.sent): one.differences for one in results if one.differences} == {}

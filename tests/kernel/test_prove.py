@@ -1,0 +1,174 @@
+"""Networks and packets drawn by lot: model and kernel agree on each, and what would part them is shown small."""
+
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from flannelviz.dataplane import forward
+from flannelviz.kernel import cannot_hold, ledger
+from flannelviz.model import NodePlan, ServicePlan
+from flannelviz.topologies import plan
+from prove import run
+from prove.case import Case, Sent
+from prove.draw import PROTOCOLS, WAYS, case
+from prove.paste import pasted
+from prove.run import DISAGREED, INTERRUPTED, NO_LAB, Disagreement, Run
+from prove.shrink import smallest
+from prove.tally import ALL_WAYS
+from tests.checkout import ROOT
+from tests.kernel.conftest import MakeLab
+from tests.kernel.test_clean import PROC, files, folder, gone
+from tests.kernel.test_found import WEB
+
+__all__ = ["folder"]  # a fixture
+
+SEED, SHARE = 7, 312
+LEAST_FAULTS = 15
+PING = Sent("default/a1", "default/b1")
+
+
+def test_a_share_of_the_proof(refusal: str | None) -> None:
+    if refusal is not None:
+        pytest.skip(refusal)
+    share = Run.of(SEED)
+    run.run_all(share, SHARE, 2)
+    shown = "\n".join(pasted(one.case, f"case_{SEED}_{one.number}", one.differences) for one in share.found)
+    assert not share.found, shown
+    assert share.tally.packets == share.tally.agreed == SHARE >= 300
+    assert set(share.tally.of("backend")) == set(ALL_WAYS)
+    assert set(share.tally.of("protocol")) == set(PROTOCOLS)
+    assert len(share.tally.of("fault")) >= LEAST_FAULTS
+    assert {"to a Service", "warm", "translated", "without DF"} <= set(share.tally.of("special"))
+
+
+def test_a_lab_holds_every_way_that_is_drawn() -> None:
+    assert len(ALL_WAYS) == len(set(ALL_WAYS)) == len(WAYS)
+    assert [cannot_hold(Case(plan(2, 1, **way), (), ()).network()) for way in WAYS] == [None] * len(WAYS)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_seed_and_a_number_make_the_same_case_again(number: int) -> None:
+    assert case(SEED, number) == case(SEED, number)
+    assert case(SEED, number) != case(SEED + 1, number)
+
+
+# --- a disagreement, shown small -------------------------------------------------------------------------------------
+
+CROWDED = Case(
+    plan(
+        3, 2, services=(ServicePlan("web", IPv4Address(WEB), 80, ("a1", "b1")),), mtu=1400, hairpin=True, rules="head"
+    ),
+    (("ip-forward-off", "node-c"), ("cni0-down", "node-b")),
+    (PING, replace(PING, ttl=3), replace(PING, source="default/a2", proto="tcp", dport=80, size=600)),
+)
+
+
+def test_a_case_shrinks_to_what_it_takes() -> None:
+    def disagrees(one: Case) -> bool:
+        return ("cni0-down", "node-b") in one.faults and any(node.name == "node-b" for node in one.plan.nodes)
+
+    assert smallest(CROWDED, disagrees) == Case(
+        replace(plan(0), nodes=(NodePlan("node-b"),)), (("cni0-down", "node-b"),), (Sent("default/a2", "default/b1"),)
+    )
+
+
+def test_a_text_tells_all_that_is_not_a_default() -> None:
+    text = pasted(CROWDED, "crowded", ("request ends at: the model says VPC, the kernel node-a",))
+    compile(text, "test_crowded.py", "exec")
+    for words in (
+        "from flannelviz import ClusterPlan, NodePlan, ServicePlan, break_network, build, trace",
+        "    # request ends at: the model says VPC, the kernel node-a",
+        'NodePlan(name="node-a", pods=("a1", "a2"))',
+        'ServicePlan(name="web", cluster_ip=IPv4Address("172.19.0.10"), port=80, endpoints=("a1", "b1"))',
+        'network = break_network(network, "cni0-down", "node-b")',
+        'kernel = lab.trace("default/a2", "default/b1", proto="tcp", dport=80, size=600)',
+    ):
+        assert words in text
+
+
+def test_a_broken_model_is_caught_shrunk_and_printed(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The model forgets to count the TTL; the printed test fails with that model, and passes with the right one."""
+    monkeypatch.setattr(forward, "_decrement", lambda visit, tables: None)
+    crowded = Case(plan(1, 2), (("rp-filter-strict", "node-a"),), (Sent("default/a1", "Internet"),))
+    wrong = run.differences(crowded)
+    assert any("ttl" in line for line in wrong)
+    small = run.shrunk(Disagreement(0, crowded, wrong))
+    assert small.case == replace(crowded, plan=plan(1, 1), faults=())
+    (tmp_path / "test_pasted.py").write_text(pasted(small.case, "small", small.differences))
+    pasted_test = runpy.run_path(str(tmp_path / "test_pasted.py"))["test_small"]
+    with pytest.raises(AssertionError):
+        pasted_test()
+    monkeypatch.undo()
+    pasted_test()
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_a_machine_without_labs_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(run, "why_not", lambda: "this machine forbids namespaces to its users: allow them")
+    assert run.main(["12"]) == NO_LAB
+    assert capsys.readouterr() == ("", "prove: this machine forbids namespaces to its users: allow them\n")
+
+
+def test_a_report_counts_and_ends_in_the_ledger(make_lab: MakeLab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["5", "--seed", str(SEED), "-j", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "5 of 5 packets agree, over 1 networks"
+    assert any(line.startswith("protocol: ") for line in said)
+    assert any(line.startswith(f"seed {SEED}, ") for line in said)
+    assert said[-len(list(ledger.ledger_lines())) :] == list(ledger.ledger_lines())
+
+
+def test_a_disagreement_is_the_exit_status(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(forward, "_decrement", lambda visit, tables: None)
+    monkeypatch.setattr(run, "shrunk", lambda found: found)
+    assert run.main(["24", "--seed", str(SEED)]) == DISAGREED
+    assert f"# python -m prove --seed {SEED} --case " in capsys.readouterr().out
+
+
+def started(process: int) -> list[int]:
+    """The labs of a process whose threads start them."""
+    lists = (task / "children" for task in (PROC / str(process) / "task").iterdir())
+    return [int(child) for found in lists for child in found.read_text().split()]
+
+
+def test_an_interrupt_tells_what_is_proven_and_leaves_nothing(make_lab: MakeLab, folder: Path) -> None:
+    before = files()
+    command = [sys.executable, "-m", "prove", "100000", "-j", "1"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as proving:
+        try:
+            while not (labs := started(proving.pid)):
+                assert proving.poll() is None
+                time.sleep(0.01)
+            proving.send_signal(signal.SIGINT)
+            said, _ = proving.communicate(timeout=30)
+        finally:
+            proving.kill()
+    assert proving.returncode == INTERRUPTED
+    assert said.startswith("interrupted; so far:\n")
+    assert "seed 1, " in said
+    assert gone(folder, *labs)
+    assert (files(), list(folder.iterdir())) == (before, [])
+
+
+# --- the ledger ------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_and_the_code_are_one_ledger() -> None:
+    assert (ROOT / "docs" / "ledger.md").read_text("utf-8") == ledger.ledger_page()
+
+
+def test_nothing_is_known_to_deviate() -> None:
+    assert ledger.DEVIATIONS == ()

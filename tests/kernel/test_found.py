@@ -95,6 +95,7 @@ CASES = [
         ("ip-forward-off", "node-a"),
         ("cni0-down", "node-a"),
     ),
+    found("what is too large is told so before any rule", [replace(TO_WEB, source="node-a", size=3000)], **served()),
     found(
         "nobody answers ARP to his own address",
         [Sent("b1", "172.16.0.1")],

@@ -17,7 +17,7 @@ from prove.case import Case, Sent
 
 PACKETS = 12  # sent through one network
 MOST_FAULTS = 3
-MOST_HEARD = 1500  # bytes: what a lab can hear 255 times in a loop
+MOST_HEARD = 600  # bytes: what a lab can hear 255 times in a loop
 LETTERS = "abcd"
 CLUSTER_CIDRS = ("172.16.0.0/16", "10.32.0.0/14", "172.20.0.0/20", "172.16.0.0/22")
 VSWITCHES = (

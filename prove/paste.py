@@ -10,6 +10,7 @@ from typing import Any
 from prove.case import Case, Sent, throws
 
 WIDTH = 120
+MOST_LINES = 8  # of differences
 INDENT = "    "
 ADDRESSES = (IPv4Address, IPv4Network)
 
@@ -22,8 +23,10 @@ def pasted(case: Case, name: str, differences: Sequence[str] = ()) -> str:
 
 
 def _wrapped(lines: Sequence[str]) -> Iterator[str]:
-    for line in lines:
+    for line in lines[:MOST_LINES]:
         yield line if len(line) <= WIDTH - 6 else line[: WIDTH - 9] + "..."
+    if len(lines) > MOST_LINES:
+        yield f"and {len(lines) - MOST_LINES} more"
 
 
 def _imports(case: Case) -> list[str]:

@@ -241,7 +241,8 @@ def _answer_out(visit: Visit) -> Disposition | None:
         return Disposition.SOURCE_REJECTED
     seen = IPv4Address(flow.original[3] if key == flow.reply else flow.reply[3])
     saying = ("error about a known flow: source {} -> {}", packet.src, seen)
-    visit.note("snat", saying, flow, now=replace(packet, src=seen), asking=SNATS)
+    about = replace(packet.about, dst=seen) if packet.about is not None else None
+    visit.note("snat", saying, flow, now=replace(packet, src=seen, about=about), asking=SNATS)
     visit.out_dev, visit.next, visit.next_dev = INTERNET, INTERNET, ETH0
     return Disposition.FORWARDED
 

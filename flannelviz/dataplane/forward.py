@@ -76,6 +76,9 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
         now=packet if packet.src is not None else replace(packet, src=source),
         asking=("ip route get {}", packet.dst),
     )
+    refused = too_large(visit, tables, route, "")
+    if refused:
+        return refused
     nat.entering(visit, tables, "OUTPUT", None, route.dev)
     if visit.packet.dst != packet.dst:
         return _rerouted(visit, tables)

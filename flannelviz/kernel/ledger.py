@@ -75,8 +75,8 @@ NOT_DRAWN: tuple[Entry, ...] = (
         "comes after it is a new connection, from another port.",
     ),
     Entry(
-        "fragments with a TTL of 255",
-        "In a loop there are more of them than a lab can hear; they are drawn with a TTL of 64.",
+        "large packets with a TTL of 255",
+        "In a loop they are more than a lab can hear; above 600 bytes they are drawn with a TTL of 64.",
     ),
     Entry(
         "packets to several receivers",

@@ -156,7 +156,7 @@ def test_a_trusted_notebook_steps_without_a_kernel(lab: LabPage, kept: Path) -> 
     notary.sign(notebook)
     lab.open("trusted.ipynb")
     journey = lab.page.locator(".fv-stage").first
-    expect(journey).to_be_visible(timeout=15_000)
+    expect(lab.page.locator(".fv-stage svg.fv")).to_have_count(3, timeout=15_000)
     lab.shut_kernel_down()
     journey.get_by_role("slider").press("ArrowRight")
     expect(journey.locator(".fv-counter")).to_have_text("hop 2 of 10")

@@ -96,6 +96,12 @@ CASES = [
         ("cni0-down", "node-a"),
     ),
     found(
+        "path MTU outside",
+        [Sent("a1", "Internet", "udp", dport=53, size=1451, dont_fragment=False, warm=warm) for warm in (False, True)],
+        mtu=1400,
+    ),
+    found("what is too large is told so before any rule", [replace(TO_WEB, source="node-a", size=3000)], **served()),
+    found(
         "nobody answers ARP to his own address",
         [Sent("b1", "172.16.0.1")],
         ("duplicate-pod-cidr", "node-b"),

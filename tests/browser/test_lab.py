@@ -121,7 +121,7 @@ def test_each_kind_of_control_is_moved(lab: LabPage, work: Path) -> None:
 
 STAGE = """
 from flannelviz import article, lab
-asked = lab.ask("Where does it end?", {"a1": "It leaves.", "b1": "So it is."}, right="b1", before=3, boxes={"a1": "a1"})
+asked = lab.ask("Where does it end?", {"a1": "It leaves.", "b1": "So it is."}, right="b1", boxes={"a1": "a1"})
 lab.journey(article(), "a1", "b1", [asked])
 """
 DEAF_STAGE = """

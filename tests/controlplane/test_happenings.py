@@ -333,12 +333,11 @@ def test_every_later_event_shows_something_and_every_row_has_an_author(three):
     assert all(row.origin != UNKNOWN_ORIGIN for _, row in rows(longer.network) if not isinstance(row, Rule))
 
 
-def test_the_stepper_shows_what_has_gone_by_the_end(three):
-    stepper = lab.events(three.then(*STORY))
-    stepper.slider.value = len(three)
-    assert "node-b" in stepper.picture
-    stepper.slider.value = stepper.slider.max
-    assert "PodGC" in stepper.event.action and "node-e" not in stepper.timeline.network.nodes
+def test_the_stage_shows_what_has_gone_by_the_end(three):
+    script = lab.events(three.then(*STORY)).shown
+    (node,) = [one for one in script.pictures[0].drawn.elements if one.key == "node-b"]
+    assert any(version.look >= 0 for version in node.at) and node.at[-1].look < 0
+    assert "PodGC" in script.steps[-1].says
 
 
 def test_a_large_timeline_says_the_same_as_a_small_one(three, monkeypatch):

@@ -224,3 +224,16 @@ def test_prose_may_emphasise(text, html):
 
 def test_a_label_has_no_asterisks():
     assert Predict("?", {"*both* `arrive`": "so"}, right="*both* `arrive`").choices[0].label == "both arrive"
+
+
+def test_something_else_can_be_asked_in_its_place():
+    quiz = Predict("Does it arrive?", ARRIVES, right="neither arrives", reveal="the table")
+    quiz.control.value = 0
+    quiz.commit.click()
+    quiz.ask("Which node?", {"node-a": "It has the route.", "node-b": "It has none."}, right="node-a")
+    assert quiz.control.options == (("node-a", 0), ("node-b", 1)) and quiz.control.value is None
+    assert "Which node?" in quiz.asked.value and quiz.screen.value == "" and quiz.commit.disabled
+    assert quiz.correct is None and not quiz.control.disabled
+    quiz.control.value = 0
+    quiz.commit.click()
+    assert quiz.correct and "It has the route." in quiz.screen.value

@@ -13,8 +13,8 @@ const FOLD = '.jupyter-widget-Collapse-header';
 let groups = 0;
 
 function group(panel) {
-  for (const box of panel.querySelectorAll('.widget-radio-box:not([role])')) {
-    const question = panel.querySelector('.fv-question');
+  const question = panel.querySelector('.fv-question');
+  for (const box of panel.querySelectorAll('.widget-radio-box')) {
     box.setAttribute('role', 'radiogroup');
     if (question) box.setAttribute('aria-label', question.textContent);
     groups += 1;

@@ -49,11 +49,8 @@ class Predict(Panel):
         accept: Callable[[str], object] | None = None,
         otherwise: str = "",
     ) -> None:
-        self.question, self.reveal, self.accept, self.otherwise = question, reveal, accept, otherwise
-        self.choices = tuple(_choice(value, why, accept) for value, why in _pairs(choices))
-        self.right = _among(self.choices, _parsed(right, accept))
-        self.committed = self.told = False
-        self.answer: object = None
+        self.reveal, self.accept, self.otherwise = reveal, accept, otherwise
+        self._pose(question, choices, right)
         self.control = self._radio() if accept is None else self._text()
         self.commit = button("Commit", self._on_commit, "commit to this answer", main=True)
         self.again = button("Try again", self._on_again, "hide the verdict and choose again")
@@ -63,6 +60,22 @@ class Predict(Panel):
         self.control.observe(self._on_change, names="value")
         super().__init__([self._quiz(), self.aside])
         self._show()
+
+    def ask(self, question: str, choices: Choices, *, right: object) -> None:
+        """Ask something else in the place of what was asked, as a question to which nobody has committed yet."""
+        self._pose(question, choices, right)
+        self.asked.value = _question_html(question)
+        if self.accept is None and self.control.options != (options := self._options()):
+            self.control.options = options
+        self.control.value = None if self.accept is None else ""
+        self._show()
+
+    def _pose(self, question: str, choices: Choices, right: object) -> None:
+        self.question = question
+        self.choices = tuple(_choice(value, why, self.accept) for value, why in _pairs(choices))
+        self.right = _among(self.choices, _parsed(right, self.accept))
+        self.committed = self.told = False
+        self.answer: object = None
 
     @property
     def correct(self) -> bool | None:
@@ -83,8 +96,10 @@ class Predict(Panel):
         return f"<div><p><b>{prose(self.question)}</b></p>{f'<ul>{listed}</ul>' if listed else ''}{answer}</div>"
 
     def _radio(self) -> widgets.RadioButtons:
-        options = [(choice.label, number) for number, choice in enumerate(self.choices)]
-        return widgets.RadioButtons(options=options, value=None, layout={"width": "100%"})
+        return widgets.RadioButtons(options=self._options(), value=None, layout={"width": "100%"})
+
+    def _options(self) -> tuple[tuple[str, int], ...]:
+        return tuple((choice.label, number) for number, choice in enumerate(self.choices))
 
     def _text(self) -> widgets.Text:
         field = widgets.Text(description="your answer", layout={"width": "24em", "max_width": "98%"})
@@ -92,7 +107,7 @@ class Predict(Panel):
         return field
 
     def _quiz(self) -> widgets.VBox:
-        self.asked = widgets.HTML(f'<div class="fv-question">{prose(self.question)}</div>')
+        self.asked = widgets.HTML(_question_html(self.question))
         box = widgets.VBox([self.asked, self.control, controls(self.commit, self.again, self.telling), self.screen])
         box.add_class("fv-quiz")
         return box
@@ -191,6 +206,10 @@ def _unreadable(typed: str, right: object) -> str:
             example = next(one for one in examples if one != str(right))
             return f"“{typed}”: type {name}, such as {example}"
     return f"“{typed}” is no answer to this question; type another"
+
+
+def _question_html(question: str) -> str:
+    return f'<div class="fv-question">{prose(question)}</div>'
 
 
 def _pairs(choices: Choices) -> Iterable[tuple[object, str]]:

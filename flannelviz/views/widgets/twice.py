@@ -136,6 +136,7 @@ class Twice(Panel):
         self.faults = {one.name: one for one in acts.faults}
         self._make_controls(source, destination, fault, target)
         self.both, self.about, self.slot = Both(), widgets.HTML(), widgets.VBox([])
+        self.quiz: Predict | None = None
         fault, ends = controls(self.fault_field, self.target_field), controls(self.source_field, self.destination_field)
         super().__init__([fault, ends, self.about, self.slot])
         self._ask()
@@ -214,9 +215,13 @@ class Twice(Panel):
         unaware = ", of which the model was not told" if self.stale and self.fault.value else ""
         self.both.show(now, pair, f"{self._asked}{unaware}")
         self.both.source.say(self.kernel.says)
-        before, self.slot.children = self.slot.children, (self._quiz(pair) if self.guess else self.both,)
-        for shown in before:
-            _close(shown, self.both)
+        if not self.guess:
+            self.slot.children = (self.both,)
+        elif self.quiz is None:
+            self.quiz = Predict(*self._question(pair), right=outcome(pair), reveal=self.both)
+            self.slot.children = (self.quiz,)
+        else:
+            self.quiz.ask(*self._question(pair), right=outcome(pair))
 
     def _sent(self) -> tuple[Network, Pair]:
         fault, target = self.fault.value, self.target.value or ""
@@ -242,21 +247,14 @@ class Twice(Panel):
         ]
         return table_html(fault.name, ("", ""), rows)
 
-    def _quiz(self, pair: Pair) -> Predict:
+    def _question(self, pair: Pair) -> tuple[str, Mapping[object, str]]:
+        """Return what is asked about a pair, and each choice with what is to be said about it."""
         right = outcome(pair)
         texts: dict[object, str] = {
             choice: _misconception(right, choice) for choice in (ARRIVES, REPLY_LOST, REQUEST_LOST, PARTS)
         }
         texts[right] = f"What one sees of this fault: {self.faults[self.fault.value].symptom}."
-        return Predict(f"{self._asked}. What do model and kernel say?", texts, right=right, reveal=self.both)
-
-
-def _close(shown: widgets.Widget, kept: widgets.Widget) -> None:
-    """Take a widget and what is in it off the page for good, except for the one that is `kept`."""
-    if shown is not kept:
-        for child in getattr(shown, "children", ()):
-            _close(child, kept)
-        shown.close()
+        return f"{self._asked}. What do model and kernel say?", texts
 
 
 def outcome(pair: Pair) -> str:

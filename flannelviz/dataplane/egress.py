@@ -97,7 +97,7 @@ def filtered(visit: Visit, tables: Tables, name: str, in_dev: str | None, out_de
         return None
     said, runner_up = decide(tables, chain, Asked(visit.packet, in_dev, out_dev, visit.state))
     saying = ("{}: {}", name, said.target)
-    visit.note(f"filter {name}", saying, said.row, runner_up, asking=("iptables -S {}", name))
+    visit.note(f"filter {name}", saying, said.row, runner_up, asking=("iptables -S {}", said.chain))
     if said.target == "REJECT":
         answer_with(visit, tables, "port unreachable")
     return None if said.target == "ACCEPT" else Disposition.DENIED

@@ -130,7 +130,7 @@ def _translated(
         said.row,
         runner_up,
         now=now,
-        asking=("iptables -t nat -S {}", hook),
+        asking=("iptables -t nat -S {}", said.chain),
     )
 
 

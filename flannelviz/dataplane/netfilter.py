@@ -13,11 +13,15 @@ TERMINAL = frozenset({"ACCEPT", "DROP", "REJECT", "MASQUERADE", "SNAT", "DNAT"})
 
 
 class Verdict(NamedTuple):
-    """What a built-in chain said: the target, the deciding rule, or the chain where its policy decided, the mark."""
+    """What a built-in chain said: the target, the deciding rule, or the chain where its policy decided, the mark.
+
+    `chain` is the name of the chain that holds the row: the built-in one, or one that it called.
+    """
 
     target: str
     row: Rule | Chain
     mark: int = 0
+    chain: str = ""
 
 
 class Asked(NamedTuple):
@@ -60,9 +64,11 @@ def verdict(tables: Tables, chain: Chain, asked: Asked, skip: Rule | None = None
     in a built-in chain means its policy. MARK goes on.
     """
     walk = _Walk(tables, asked, skip)
-    rule, final = walk.through(chain)
-    target = rule.target if rule is not None and final else chain.policy or "ACCEPT"
-    return Verdict(target, rule or chain, walk.mark)
+    found, final = walk.through(chain)
+    if found is None:
+        return Verdict(chain.policy or "ACCEPT", chain, walk.mark, chain.name)
+    holder, rule = found
+    return Verdict(rule.target if final else chain.policy or "ACCEPT", rule, walk.mark, holder)
 
 
 def decide(tables: Tables, chain: Chain, asked: Asked) -> tuple[Verdict, Rule | Chain | None]:
@@ -83,16 +89,19 @@ class _Walk:
         self.mark = asked.packet.mark
         self.dice: float | None = asked.packet.dice
 
-    def through(self, chain: Chain) -> tuple[Rule | None, bool]:
-        """Return the rule that ended this chain, and whether that is final; a RETURN is not, its caller goes on."""
+    def through(self, chain: Chain) -> tuple[tuple[str, Rule] | None, bool]:
+        """Return the rule that ended this chain, after the name of the chain that holds it, and whether that is final.
+
+        A RETURN is not: its caller goes on.
+        """
         returned = None
         for rule, test in compiled(self.tables, chain):
             if rule is self.skip or not test(self.asked, self.mark) or not self._lucky(rule):
                 continue
             if rule.target in TERMINAL:
-                return rule, True
+                return (chain.name, rule), True
             if rule.target == "RETURN":
-                return rule, False
+                return (chain.name, rule), False
             if rule.set_mark is not None:
                 self.mark = self.mark & ~rule.set_mark[1] ^ rule.set_mark[0]
                 continue

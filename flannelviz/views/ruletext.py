@@ -105,15 +105,15 @@ def _table(tables: Tables, table: str) -> list[str]:
     return [f"*{table}", *heads, *_rules(chains), "COMMIT"]
 
 
-def iptables_s(tables: Tables, table: str = "nat") -> str:
-    """Return one table in the form of `iptables -t nat -S`.
+def iptables_s(tables: Tables, table: str = "nat", chain: str | None = None) -> str:
+    """Return one table in the form of `iptables -t nat -S`, or one chain of it, as `iptables -t nat -S CHAIN` does.
 
     Source: iptables 1.8, `-S`: policies, own chains, then rules.
     """
     if "chains" in tables.unknown:
         return f"# {table}: unknown, the input does not hold it"
-    chains = _chains(tables, table)
-    heads = [f"-P {chain.name} {chain.policy}" if chain.policy else f"-N {chain.name}" for chain in chains]
+    chains = [found for found in _chains(tables, table) if chain in (None, found.name)]
+    heads = [f"-P {found.name} {found.policy}" if found.policy else f"-N {found.name}" for found in chains]
     return "\n".join([*heads, *_rules(chains)])
 
 

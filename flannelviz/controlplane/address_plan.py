@@ -14,9 +14,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 from flannelviz.controlplane import node_ipam
 from flannelviz.controlplane.placement import machines, placements
+from flannelviz.controlplane.plan_kinds import check_kinds
 from flannelviz.controlplane.ranges import CUSTOMARY, PRIVATE, either, free_network, inside, is_private, offer
 from flannelviz.errors import AddressPlanError
-from flannelviz.model import ClusterPlan, Node, NodePlan, VSwitch, usable_pod_ips
+from flannelviz.model import ClusterPlan, Node, ServicePlan, VSwitch, usable_pod_ips
 
 SYSTEM_TABLE = "vtb-system"
 
@@ -27,6 +28,7 @@ POD_MASKS = range(8, 29)  # of the pod CIDR as a whole
 SERVICE_MASKS = range(16, 25)
 MAX_ROUTE_TABLES = 10  # of one VPC, the system table included
 MIN_MTU = 68  # bytes
+PORTS = range(1, 65536)
 
 
 # --- How much fits -------------------------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ def check_plan(plan: ClusterPlan, strict: bool = True) -> tuple[str, ...]:
     warning, so that one can watch it run out.
     Raises: AddressPlanError for the first broken rule, with the value, the rule, and a value that passes.
     """
-    _check_kinds(plan)
+    check_kinds(plan)
     _check_vpc(plan)
     _check_vswitches(plan)
     _check_cluster_cidr(plan)
@@ -73,68 +75,13 @@ def check_plan(plan: ClusterPlan, strict: bool = True) -> tuple[str, ...]:
     _check_limits(plan)
     _check_names(plan)
     _check_addresses(plan)
+    _check_eips(plan)
     _check_pod_cidrs(plan)
+    _check_services(plan)
     shortages = tuple(_shortages(plan))
     if strict and shortages:
         raise AddressPlanError(shortages[0])
     return (*shortages, *_warnings(plan))
-
-
-def _check_kinds(plan: ClusterPlan) -> None:
-    """Refuse text that nobody parsed, and IPv6."""
-    for name in ("nodes", "other_ecs"):
-        _check_machines(name, getattr(plan, name))
-    for name, value in _ranges(plan):
-        if isinstance(value, str):
-            raise AddressPlanError(f"{name} {value!r} is text; write parse_network({value!r})")
-        if not isinstance(value, IPv4Network):
-            raise AddressPlanError(
-                f"{name} {value} is no IPv4 network, and this model covers no other; write one such as 172.16.0.0/16"
-            )
-    for name in ("node_mask", "route_quota", "route_tables", "mtu"):
-        number = getattr(plan, name)
-        if not isinstance(number, int):
-            raise AddressPlanError(f"{name} {number!r} is no whole number; write one such as {_DEFAULTS[name]}")
-
-
-def _check_machines(name: str, planned: object) -> None:
-    if not isinstance(planned, tuple):
-        raise AddressPlanError(f"{name} {planned!r} is no tuple; write (NodePlan('node-a'),)")
-    for machine in planned:
-        if not isinstance(machine, NodePlan):
-            raise AddressPlanError(f"{name} holds {machine!r}, which is no NodePlan; write NodePlan('node-a')")
-        if not isinstance(machine.name, str):
-            raise AddressPlanError(f"node name {machine.name!r} is no text; write one such as 'node-a'")
-        for field in ("pods", "host_pods"):
-            _check_pod_names(f"{field} of {machine.name}", getattr(machine, field))
-        for field in ("address", "eip"):
-            _check_address_kind(f"{field} of {machine.name}", getattr(machine, field))
-
-
-def _check_pod_names(name: str, pods: object) -> None:
-    if isinstance(pods, str):
-        raise AddressPlanError(f"{name}: {pods!r} is one text, not a tuple of names; write ({pods!r},)")
-    if not isinstance(pods, tuple) or not all(isinstance(pod, str) for pod in pods):
-        raise AddressPlanError(f"{name}: {pods!r} is no tuple of names; write one such as ('a1', 'a2')")
-
-
-def _check_address_kind(name: str, address: object) -> None:
-    if isinstance(address, str):
-        raise AddressPlanError(f"{name}: {address!r} is text; write parse_address({address!r})")
-    if address is not None and not isinstance(address, IPv4Address):
-        raise AddressPlanError(f"{name}: {address!r} is no IPv4 address; write parse_address('192.168.0.10')")
-
-
-_DEFAULTS = {"node_mask": 25, "route_quota": 200, "route_tables": 1, "mtu": 1500}
-
-
-def _ranges(plan: ClusterPlan) -> Iterator[tuple[str, object]]:
-    yield "VPC CIDR", plan.vpc_cidr
-    yield "pod CIDR", plan.cluster_cidr
-    if plan.service_cidr is not None:
-        yield "service CIDR", plan.service_cidr
-    yield from ((f"vSwitch {vswitch.name}", vswitch.cidr) for vswitch in plan.vswitches)
-    yield from ((f"podCIDR of {node.name}", node.pod_cidr) for node in plan.nodes if node.pod_cidr is not None)
 
 
 def _check_vpc(plan: ClusterPlan) -> None:
@@ -256,6 +203,7 @@ def _check_limits(plan: ClusterPlan) -> None:
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _POD = re.compile(rf"(?:{_LABEL}/)?{_NAME.pattern}")
+_SERVICE = re.compile(rf"(?:{_LABEL}/)?{_LABEL}(?::{_LABEL})?")  # namespace/name:port
 
 
 def _check_names(plan: ClusterPlan) -> None:
@@ -265,12 +213,19 @@ def _check_names(plan: ClusterPlan) -> None:
             raise AddressPlanError(_no_name("node name", name))
     for name in _repeated(names):
         raise AddressPlanError(f"two machines are called {name!r}; give each node and ECS a name of its own")
-    pods = [pod if "/" in pod else f"default/{pod}" for node in plan.nodes for pod in node.pods + node.host_pods]
+    for machine in plan.other_ecs:
+        if machine.pods or machine.host_pods:
+            raise AddressPlanError(f"{machine.name} is no node, and no pod runs there; plan it among the nodes")
+    pods = [_full_name(pod) for node in plan.nodes for pod in node.pods + node.host_pods]
     for pod in pods:
         if not _POD.fullmatch(pod):
             raise AddressPlanError(_no_name("pod name", pod))
     for pod in _repeated(pods):
         raise AddressPlanError(f"two pods are called {pod!r}; give each pod of a namespace a name of its own")
+
+
+def _full_name(pod: str) -> str:
+    return pod if "/" in pod else f"default/{pod}"
 
 
 def _no_name(kind: str, name: str) -> str:
@@ -287,6 +242,11 @@ def _check_addresses(plan: ClusterPlan) -> None:
         pass
 
 
+def _check_eips(plan: ClusterPlan) -> None:
+    for eip in _repeated(str(machine.eip) for machine in machines(plan) if machine.eip is not None):
+        raise AddressPlanError(f"two machines have the EIP {eip}, and an EIP is bound to one; take another")
+
+
 def _check_pod_cidrs(plan: ClusterPlan) -> None:
     for node in plan.nodes:
         cidr = node.pod_cidr
@@ -301,6 +261,48 @@ def _check_pod_cidrs(plan: ClusterPlan) -> None:
         taken = [other.pod_cidr for other in plan.nodes if other.pod_cidr is not None and other is not node]
         free = free_network((plan.node_mask,), taken, (plan.cluster_cidr,))
         raise AddressPlanError(f"podCIDR {cidr} of {node.name}: {rule}; {offer(free)}")
+
+
+def _check_services(plan: ClusterPlan) -> None:
+    for name in _repeated(service.name for service in plan.services):
+        raise AddressPlanError(f"two Services are called {name!r}; tell the ports of one apart: {name + ':http'!r}")
+    owners: dict[IPv4Address, str] = {}
+    for service in plan.services:
+        _check_service(plan, service)
+        name = service.name.partition(":")[0]
+        owner = owners.setdefault(service.cluster_ip, name)
+        if owner != name:
+            raise AddressPlanError(f"Service {name}: {service.cluster_ip} is already that of {owner}; take another")
+    for port in _repeated(f"{one.cluster_ip} port {one.port}/{one.proto}" for one in plan.services):
+        raise AddressPlanError(f"two Services have {port}; give each a port of its own")
+
+
+def _check_service(plan: ClusterPlan, service: ServicePlan) -> None:
+    if not _SERVICE.fullmatch(service.name):
+        raise AddressPlanError(_no_name("Service name", service.name))
+    cidr = plan.service_cidr
+    if cidr is None:
+        raise AddressPlanError(f"Service {service.name}: the plan has no service CIDR; set service_cidr")
+    if not cidr[0] < service.cluster_ip < cidr[-1]:
+        raise AddressPlanError(
+            f"Service {service.name}: its ClusterIP {service.cluster_ip} is no address of the service CIDR {cidr}; "
+            f"take one from {cidr[1]} to {cidr[-2]}"
+        )
+    for port in (service.port, service.target_port):
+        if port not in PORTS:
+            raise AddressPlanError(f"Service {service.name}: port {port} is not from {PORTS[0]} to {PORTS[-1]}")
+    for pod in service.endpoints:
+        if not _POD.fullmatch(pod):
+            raise AddressPlanError(_no_name(f"endpoint of Service {service.name}", pod))
+
+
+def _missing_endpoints(plan: ClusterPlan) -> Iterator[str]:
+    planned = {_full_name(pod) for node in plan.nodes for pod in node.pods + node.host_pods}
+    for service in plan.services:
+        missing = [pod for pod in service.endpoints if _full_name(pod) not in planned]
+        if missing:
+            names = ", ".join(missing)
+            yield f"Service {service.name} names {names}, and no such pod is planned: no endpoint until there is one"
 
 
 def _shortages(plan: ClusterPlan) -> Iterator[str]:
@@ -364,6 +366,7 @@ def _warnings(plan: ClusterPlan) -> Iterator[str]:
         )
     elif plan.ccm_route_table_ids and SYSTEM_TABLE not in plan.ccm_route_table_ids:
         yield f"ccm_route_table_ids leaves out {SYSTEM_TABLE}, the table that decides for pod addresses; add it"
+    yield from _missing_endpoints(plan)
 
 
 def route_table_ids(plan: ClusterPlan) -> tuple[str, ...]:

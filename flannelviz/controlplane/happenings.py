@@ -35,6 +35,7 @@ from flannelviz.controlplane.one_node import (
     waiting_pods,
     watchers,
 )
+from flannelviz.controlplane.plan_kinds import check_all, check_machines
 from flannelviz.controlplane.stage_upkeep import Listed
 from flannelviz.errors import AddressPlanError, FaultError, UnknownPlaceError
 from flannelviz.model import NodePlan, parse_network
@@ -237,13 +238,17 @@ def _table(draft: Draft, name: str | None) -> str:
 
 
 def _check_machine(draft: Draft, planned: NodePlan) -> None:
-    """Check that neither the name nor the address of a new node is that of an ECS."""
+    """Check that neither the name nor an address of a new node is that of an ECS."""
+    check_all("AddNode", (planned,), NodePlan)
+    check_machines((planned,))
     if planned.name in draft.ecs:
         raise AddressPlanError(f"there is an ECS {planned.name!r} already; give the new node another name")
     owner = next((ecs.name for ecs in draft.ecs.values() if ecs.address == planned.address), None)
     if owner is not None:
         address = f"{planned.address} of {planned.name}"
         raise AddressPlanError(f"{address} is already that of {owner}; take another, or leave it out")
+    if planned.eip is not None and any(eni.eip == planned.eip for eni in draft.vpc.enis.values()):
+        raise AddressPlanError(f"the EIP {planned.eip} is already bound, and an EIP is bound to one; take another")
 
 
 def _check(draft: Draft, planned: NodePlan) -> None:

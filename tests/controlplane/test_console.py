@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flannelviz.controlplane import console
 from flannelviz.controlplane.ranges import free_network, inside
 from flannelviz.errors import AddressPlanError
-from flannelviz.model import ClusterPlan, NodePlan, VSwitch, parse_network
+from flannelviz.model import ClusterPlan, NodePlan, ServicePlan, VSwitch, parse_network
 from flannelviz.tables import Origin, RouteEntry
 
 
@@ -31,6 +31,7 @@ def nodes(count, pods=()):
 
 PLAN = ClusterPlan(nodes=(NodePlan("node-a", ("a1", "a2")), NodePlan("node-b", ("b1",))))
 VPC = console.create_vpc(PLAN)
+EIP = IPv4Address("47.1.1.1")
 VSW_A = PLAN.vswitches[0]
 
 
@@ -209,6 +210,14 @@ def test_node_mask(cluster, mask, says):
         ({"nodes": (NodePlan("x", ("A1",)),)}, r"pod name 'default/A1': .*take 'a1'"),
         ({"nodes": (NodePlan("x", ("a/b/c",)),)}, r"pod name 'a/b/c'"),
         ({"nodes": (NodePlan("x", ("a1",)), NodePlan("y", ("default/a1",)))}, r"two pods are called 'default/a1'"),
+        ({"vswitches": ("vsw-a",)}, r"vswitches holds 'vsw-a', which is no VSwitch; write VSwitch\('vsw-a', parse"),
+        ({"other_ecs": (NodePlan("db", ("x",)),)}, r"db is no node, and no pod runs there"),
+        ({"nodes": (NodePlan("x", eip=EIP), NodePlan("y", eip=EIP))}, r"two machines have the EIP 47\.1\.1\.1"),
+        ({"nat_gateway": None}, r"nat_gateway None is unknown; take True or False"),
+        ({"cni": "calico"}, r"cni 'calico' is unknown; take 'flannel' or 'terway'"),
+        ({"rules": "x"}, r"rules 'x' is unknown; take 'v0\.10' or 'head'"),
+        ({"fabric": "z"}, r"fabric 'z' is unknown; take 'routed' or 'switch'"),
+        ({"backend": "wireguard"}, r"backend 'wireguard' is unknown; take 'alloc', 'ali-vpc', 'host-gw' or 'vxlan'"),
     ],
 )
 def test_other_refusals(change, says):
@@ -322,6 +331,65 @@ def test_running_out_is_refused_or_watched(change, says):
         console.check_plan(plan)
     (warning,) = console.check_plan(plan, strict=False)
     assert re.search(says, warning)
+
+
+WEB = ServicePlan("web", IPv4Address("172.19.0.10"), 80, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": None}, r"Service name None is no text; write one such as 'web'"),
+        ({"name": "Web_1"}, r"Service name 'Web_1': RFC 1123 .*take 'web-1'"),
+        ({"cluster_ip": None}, r"Service web has no ClusterIP"),
+        ({"cluster_ip": "172.19.0.10"}, r"ClusterIP of web: '172.* is text; write parse_address\('172"),
+        ({"cluster_ip": IPv4Address("10.9.9.9")}, r"10\.9\.9\.9 .* take one from 172\.19\.0\.1 to 172\.19\.15\.254"),
+        (
+            {"cluster_ip": IPv4Address("172.16.0.2")},
+            r"172\.16\.0\.2 is no address of the service CIDR 172\.19\.0\.0/20",
+        ),
+        ({"cluster_ip": IPv4Address("172.19.0.0")}, r"172\.19\.0\.0 is no address of the service CIDR"),
+        ({"port": "80"}, r"port of web '80' is no whole number; write one such as 80"),
+        ({"port": 99999}, r"Service web: port 99999 is not from 1 to 65535"),
+        ({"target_port": 0}, r"Service web: port 0 is not from 1 to 65535"),
+        ({"proto": "sctp"}, r"proto of web 'sctp' is unknown; take 'tcp' or 'udp'"),
+        ({"endpoints": "a1"}, r"endpoints of web: 'a1' is one text, not a tuple of names; write \('a1',\)"),
+        ({"endpoints": ("A1",)}, r"endpoint of Service web 'A1': RFC 1123"),
+    ],
+)
+def test_services_that_cannot_be(change, says):
+    with pytest.raises(AddressPlanError, match=says):
+        console.check_plan(ClusterPlan(services=(replace(WEB, **change),)))
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (WEB, r"two Services are called 'web'"),
+        (replace(WEB, name="api"), r"Service api: 172\.19\.0\.10 is already that of web"),
+        (replace(WEB, name="web:http"), r"two Services have 172\.19\.0\.10 port 80/tcp"),
+    ],
+)
+def test_services_that_clash(other, says):
+    with pytest.raises(AddressPlanError, match=says):
+        console.check_plan(ClusterPlan(services=(WEB, other)))
+
+
+def test_one_service_may_have_many_ports():
+    ports = (replace(WEB, name="web:http"), replace(WEB, name="web:https", port=443))
+    assert console.check_plan(ClusterPlan(services=(*ports, replace(WEB, name="web:quic", proto="udp")))) == ()
+
+
+def test_a_service_needs_a_service_cidr():
+    with pytest.raises(AddressPlanError, match="Service web: the plan has no service CIDR; set service_cidr"):
+        console.check_plan(ClusterPlan(services=(WEB,), service_cidr=None))
+
+
+def test_an_endpoint_that_is_not_planned_is_told():
+    plan = ClusterPlan(nodes=(NodePlan("x", ("a1",)),), services=(replace(WEB, endpoints=("default/a1", "b9")),))
+    assert console.check_plan(plan) == (
+        "Service web names b9, and no such pod is planned: no endpoint until there is one",
+    )
 
 
 @pytest.mark.parametrize(

@@ -364,6 +364,7 @@ def test_a_large_timeline_says_the_same_as_a_small_one(three, monkeypatch):
         (AddNode(NodePlan("node-a")), AddressPlanError, "an ECS 'node-a' already; give the new node another name"),
         (AddNode(NodePlan("d", address=IPv4Address("192.168.0.1"))), AddressPlanError, "already that of node-a"),
         (AddNode(NodePlan("d", ("a1",))), AddressPlanError, "a pod 'default/a1' already"),
+        (AddNode("node-d"), AddressPlanError, "AddNode holds 'node-d', which is no NodePlan; write NodePlan"),
         (HandMadeEntry("172.16.0.0/26", "x"), UnknownPlaceError, "no ECS is called 'x'; take one of node-a"),
         (HandMadeEntry("172.16.0.1/26", "node-a"), AddressPlanError, "write 172.16.0.0/26"),
         (

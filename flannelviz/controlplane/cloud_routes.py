@@ -19,6 +19,7 @@ from flannelviz.controlplane.ranges import inside
 from flannelviz.controlplane.vpc_api import (
     DUPLICATE,
     Block,
+    Listed,
     Refusal,
     block,
     create_route_entries,
@@ -30,7 +31,6 @@ from flannelviz.tables import Origin, RouteEntry, VpcTables
 
 COMPONENT = "cloud-controller-manager"
 PERIOD = 300  # seconds between two passes: --route-reconciliation-period; the first comes one period after the start
-BATCH = 50  # entries per call: --route-reconcile-batch-size
 EXCLUDE_LABELS = ("service.alibabacloud.com/exclude-node", "service.beta.kubernetes.io/exclude-node")
 UNAVAILABLE = "NetworkUnavailable"
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
@@ -75,8 +75,8 @@ class Outcome:
     vpc: VpcTables
     nodes: tuple[Node, ...] = ()
     events: tuple[KubeEvent, ...] = ()
-    created: tuple[RouteEntry, ...] = ()
-    deleted: tuple[RouteEntry, ...] = ()
+    created: tuple[Listed, ...] = ()
+    deleted: tuple[Listed, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     retry: tuple[str, ...] = ()
 
@@ -289,8 +289,8 @@ class _Run:
     nodes: dict[str, Node] = field(default_factory=dict)
     known: dict[str, KnownRoute] = field(default_factory=dict)
     events: list[KubeEvent] = field(default_factory=list)
-    created: list[RouteEntry] = field(default_factory=list)
-    deleted: list[RouteEntry] = field(default_factory=list)
+    created: list[Listed] = field(default_factory=list)
+    deleted: list[Listed] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     retry: dict[str, None] = field(default_factory=dict)
 
@@ -299,7 +299,7 @@ class _Run:
 
     def remove(self, table: str, entries: list[RouteEntry]) -> None:
         self.vpc = delete_route_entries(self.vpc, entries, table)
-        self.deleted.extend(entries)
+        self.deleted.extend(Listed(table, entry) for entry in entries)
 
     def create_batch(self, table: str, wanted: list[Wanted]) -> None:
         """Create the entries of a batch; duplicates are taken for success."""
@@ -331,7 +331,7 @@ class _Run:
     def _create(self, table: str, wanted: list[Wanted]) -> dict[str, Refusal]:
         entries = [_entry(*w) for w in wanted]
         self.vpc, created, refusals = create_route_entries(self.vpc, entries, table)
-        self.created.extend(created)
+        self.created.extend(Listed(table, entry) for entry in created)
         self.refusals.extend(refusals)
         by_entry = {id(refusal.entry): refusal for refusal in refusals}
         return {w[0].name: by_entry[id(e)] for w, e in zip(wanted, entries, strict=True) if id(e) in by_entry}

@@ -19,7 +19,6 @@ from flannelviz.tables import (
     Origin,
     PolicyRule,
     Route,
-    RouteEntry,
     Rule,
     Sysctl,
 )
@@ -82,9 +81,6 @@ def _lines(row: AnyRow, old: AnyRow | None) -> Iterator[str]:
             yield f"sysctl -w {row.name}={row.value}"
         case Chain():
             yield from _chain_lines(row, old if isinstance(old, Chain) else None)
-        case RouteEntry(kind="Custom"):
-            hop = f"--NextHopType {row.next_hop_type} --NextHopId {row.next_hop_id}"
-            yield f"aliyun vpc CreateRouteEntry --DestinationCidrBlock {row.dst} {hop}"
 
 
 def route_words(route: Route) -> str:

@@ -36,7 +36,7 @@ from flannelviz.controlplane.one_node import (
     watchers,
 )
 from flannelviz.controlplane.plan_kinds import check_all, check_machines
-from flannelviz.controlplane.stage_upkeep import Listed
+from flannelviz.controlplane.vpc_api import Listed
 from flannelviz.errors import AddressPlanError, FaultError, UnknownPlaceError
 from flannelviz.model import NodePlan, parse_network
 from flannelviz.tables import Origin, RouteEntry

@@ -20,8 +20,9 @@ from flannelviz.controlplane.host_local import HOST_LOCAL, container_id
 from flannelviz.controlplane.kube_proxy import KUBE_PROXY
 from flannelviz.controlplane.netns import BRIDGE, RUNTIME, SANDBOX
 from flannelviz.controlplane.stage_cluster import CONSOLE, KUBELET, api_call
+from flannelviz.controlplane.vpc_calls import delete_calls
 from flannelviz.model import VPC, Node
-from flannelviz.tables import CNI0, ETH0, File, Lan, Origin, RouteEntry, Tables, veth_name
+from flannelviz.tables import CNI0, ETH0, File, Lan, Origin, Tables, veth_name
 
 API_SERVER = "kube-apiserver"
 
@@ -172,19 +173,13 @@ def remove_route(draft: Draft, name: str) -> Change:
     outcome = cloud_routes.node_deleted(draft.routes, draft.vpc, name)
     changed = {"vpc": outcome.vpc, "routes": outcome.controller}
     if outcome.deleted:
-        (entry, *_) = outcome.deleted
+        ((_, entry), *_) = outcome.deleted
         action = f"deletes the VPC route entry {entry.dst} -> {entry.next_hop_id} ({name})"
-        return Change(CCM, action, (VPC,), delete_call(CCM, entry, f"Node {name} is gone"), **changed)  # type: ignore[arg-type]
+        artefact = delete_calls(CCM, outcome.deleted, f"Node {name} is gone")
+        return Change(CCM, action, (VPC,), artefact, **changed)  # type: ignore[arg-type]
     why = "finds no entry of it" if name in draft.routes.known else "does not know it, since it started after"
     artefact = seen("cloud-controller-manager log", f"node {name} deleted: no route", CCM, f"DELETE {name}")
     return Change(CCM, f"deletes no VPC route entry for {name}: it {why}", (VPC,), artefact, **changed)  # type: ignore[arg-type]
-
-
-def delete_call(component: str, entry: RouteEntry, because: str) -> File:
-    """Return the call that deletes a VPC route entry, as `component` makes it."""
-    parameters = {"DestinationCidrBlock": entry.dst, "NextHopId": entry.next_hop_id}
-    call = api_call("vpc", "DeleteRouteEntry", because, **parameters)
-    return replace(call, origin=call.origin._replace(component=component))
 
 
 def release_ecs(draft: Draft, name: str) -> Departure:

@@ -15,6 +15,8 @@ from flannelviz.controlplane.cloud_routes import COMPONENT as CCM
 from flannelviz.controlplane.draft import Change, Draft, Job, Phase, job
 from flannelviz.controlplane.failure import Failure
 from flannelviz.controlplane.stage_cluster import KUBELET, kube_event_file, node_file
+from flannelviz.controlplane.vpc_api import Listed, create_route_entries, delete_route_entries
+from flannelviz.controlplane.vpc_calls import create_calls, refused_calls
 from flannelviz.model import VPC, Condition, Node
 from flannelviz.tables import File, Origin, RouteEntry
 
@@ -113,23 +115,39 @@ def _watch_leases(draft: Draft, name: str) -> Change:
 def _route_of_its_own(draft: Draft, name: str) -> Change:
     """Write the VPC entry as flanneld's ali-vpc backend does: for its own node, through the API, with an access key.
 
+    Shape: any other custom entry that leads to this instance is deleted first, the default route excepted.
     Source: flannel backend/alivpc/alivpc.go v0.11.0; removed upstream in v0.20.0.
     """
-    node = draft.nodes[name]
-    assert node.pod_cidr is not None
-    because = f"the lease of {name} is {node.pod_cidr}"
-    entry = RouteEntry(
-        node.pod_cidr, "Instance", draft.ecs[name].instance_id, origin=Origin(FLANNELD, "CreateRouteEntry", because)
-    )
-    return Change(
-        FLANNELD, f"creates the VPC route entry {node.pod_cidr} -> {name}", (VPC,), vpc=draft.vpc.adding(entry)
-    )
+    pod_cidr, instance, table = draft.nodes[name].pod_cidr, draft.ecs[name].instance_id, draft.vpc.system_table
+    assert pod_cidr is not None
+    because = f"the lease of {name} is {pod_cidr}"
+    entry = RouteEntry(pod_cidr, "Instance", instance, origin=Origin(FLANNELD, "CreateRouteEntry", because))
+    own = [old for old in table.entries if old.kind == "Custom" and old.next_hop_id == instance]
+    stale = [old for old in own if old.dst not in (pod_cidr, cloud_routes.DEFAULT_ROUTE)]
+    missing = () if any(old.dst == pod_cidr for old in own) else (entry,)
+    made = create_route_entries(delete_route_entries(draft.vpc, stale), missing)
+    if made.refusals:
+        action, artefact = f"is refused the VPC route entry of {name}", refused_calls(FLANNELD, made.refusals, because)
+    else:
+        also = f", and deletes {len(stale)} that lead there too" if stale else ""
+        action = f"{'creates' if missing else 'keeps'} the VPC route entry {pod_cidr} -> {name}{also}"
+        artefact = create_calls(FLANNELD, [Listed(table.id, entry)], because)
+    return Change(FLANNELD, action, (VPC,), artefact, vpc=made.vpc)
 
 
 def _network_available(draft: Draft, name: str) -> Change:
-    node = cloud_routes.with_condition(draft.nodes[name], FLANNEL_IS_UP)
+    node = draft.nodes[name]
+    if BACKENDS[draft.plan.backend].writes_vpc_route and not _has_route(draft, node):
+        log = File("kubectl logs kube-flannel-ds", "the VPC has no route to this node\n", Origin(FLANNELD, "exits"))
+        return Change(FLANNELD, f"exits on {name}: the VPC has no route to it", (name,), log)
+    node = cloud_routes.with_condition(node, FLANNEL_IS_UP)
     artefact = node_file(node, FLANNELD, "reports the network")
     return Change(FLANNELD, f"sets NetworkUnavailable=False on Node {name}", (name,), artefact, nodes=(node,))
+
+
+def _has_route(draft: Draft, node: Node) -> bool:
+    wanted = node.pod_cidr, draft.ecs[node.name].instance_id
+    return any((entry.dst, entry.next_hop_id) == wanted for entry in draft.vpc.system_table.entries)
 
 
 def _lease_jobs(draft: Draft) -> list[Job]:
@@ -150,8 +168,18 @@ def _create_route(draft: Draft, name: str) -> Change:
         return Change(
             CCM, action, (VPC,), kube_event_file(outcome.events[0]), vpc=outcome.vpc, routes=outcome.controller
         )
-    action = f"creates the VPC route entry {node.pod_cidr} -> {cloud_routes.instance_of(node)} ({name})"
-    return Change(CCM, action, (VPC,), vpc=outcome.vpc, routes=outcome.controller)
+    entry = f"the VPC route entry {node.pod_cidr} -> {cloud_routes.instance_of(node)} ({name})"
+    because = f"Node {name} has podCIDR {node.pod_cidr}"
+    if outcome.created:
+        action, artefact = f"creates {entry}", create_calls(CCM, outcome.created, because)
+    elif outcome.refusals:
+        action = f"takes {entry} for created, though a duplicate was refused: the next pass compares where it leads"
+        artefact = refused_calls(CCM, outcome.refusals, because)
+    else:
+        action = f"finds {entry} in place"
+        log = Origin(CCM, "finds", because)
+        artefact = File("cloud-controller-manager log", f"route {node.pod_cidr} exists\n", log)
+    return Change(CCM, action, (VPC,), artefact, vpc=outcome.vpc, routes=outcome.controller)
 
 
 def _route_created(draft: Draft, name: str) -> Change:

@@ -6,16 +6,17 @@ Control plane. Each step is one event; the programs themselves are in node_ipam.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 from flannelviz.controlplane import cloud_routes, node_ipam
 from flannelviz.controlplane.cloud_routes import COMPONENT as CCM
 from flannelviz.controlplane.draft import Change, Draft, Group, Job
 from flannelviz.controlplane.stage_cluster import CONSOLE, api_call, kube_event_file
-from flannelviz.controlplane.stage_later import delete_call, seen
-from flannelviz.controlplane.vpc_api import create_route_entries, delete_route_entries
+from flannelviz.controlplane.stage_later import seen
+from flannelviz.controlplane.vpc_api import Listed, create_route_entries, delete_route_entries
+from flannelviz.controlplane.vpc_calls import create_calls, delete_calls, refused_calls
 from flannelviz.model import VPC, KubeEvent, Node
-from flannelviz.tables import RouteEntry, VpcTables
+
+BY_HAND = "somebody asked for it"
 
 # --- Controllers start again, and the periodic pass -------------------------------------------------------------------
 
@@ -37,31 +38,18 @@ def restart_routes(draft: Draft, _subject: object) -> Change:
     return Change(CCM, action, (), artefact, routes=draft.routes.restarted())
 
 
-class Listed(NamedTuple):
-    """An entry, and the route table in which it is or shall be."""
-
-    table: str
-    entry: RouteEntry
-
-
 def periodic_pass(draft: Draft) -> list[Job]:
     """Return what the pass finds now: first the deletions, then the creations, the failures, and the conditions."""
     outcome = cloud_routes.reconcile(draft.routes, draft.vpc, draft.nodes.values())
     failures = [event for event in outcome.events if event.type == "Warning"]
     groups = (
         Group((outcome,), (_compare,)),
-        Group(_entries_lost(draft.vpc, outcome.vpc), (_delete_conflict,)),
-        Group(_entries_lost(outcome.vpc, draft.vpc), (_create_missing,)),
+        Group(outcome.deleted, (_delete_conflict,)),
+        Group(outcome.created, (_create_missing,)),
         Group(failures, (_fail_to_create,)),
         Group(outcome.nodes, (_report,)),
     )
     return [Job(VPC, tuple(group for group in groups if group.things))]
-
-
-def _entries_lost(before: VpcTables, after: VpcTables) -> list[Listed]:
-    """Return what `before` has and `after` has not, table by table."""
-    kept = {table.id: frozenset(table.entries) for table in after.route_tables}
-    return [Listed(old.id, entry) for old in before.route_tables for entry in old.entries if entry not in kept[old.id]]
 
 
 def _compare(draft: Draft, outcome: cloud_routes.Outcome) -> Change:
@@ -76,12 +64,14 @@ def _delete_conflict(draft: Draft, listed: Listed) -> Change:
     entry = listed.entry
     action = f"deletes the VPC route entry {entry.dst} -> {entry.next_hop_id}, in conflict with a Node's podCIDR"
     vpc = delete_route_entries(draft.vpc, (entry,), listed.table)
-    return Change(CCM, action, (VPC,), delete_call(CCM, entry, "it is in conflict with a Node's podCIDR"), vpc=vpc)
+    artefact = delete_calls(CCM, (listed,), "it is in conflict with a Node's podCIDR")
+    return Change(CCM, action, (VPC,), artefact, vpc=vpc)
 
 
 def _create_missing(draft: Draft, listed: Listed) -> Change:
     action = f"creates the missing VPC route entry {listed.entry.dst} -> {listed.entry.next_hop_id}"
-    return Change(CCM, action, (VPC,), vpc=draft.vpc.adding(listed.entry, table=listed.table))
+    artefact = create_calls(CCM, (listed,), "the pass found no entry for a Node's podCIDR")
+    return Change(CCM, action, (VPC,), artefact, vpc=draft.vpc.adding(listed.entry, table=listed.table))
 
 
 def _fail_to_create(draft: Draft, event: KubeEvent) -> Change:
@@ -103,11 +93,10 @@ def create_by_hand(draft: Draft, listed: Listed) -> Change:
     made = create_route_entries(draft.vpc, (listed.entry,), listed.table)
     entry = listed.entry
     if made.refusals:
-        refusal = seen("CreateRouteEntry", str(made.refusals[0]), CONSOLE, "CreateRouteEntry")
+        refusal = refused_calls(CONSOLE, made.refusals, BY_HAND)
         return Change(CONSOLE, f"is refused the VPC route entry {entry.dst}: {made.refusals[0]}", (VPC,), refusal)
-    return Change(
-        CONSOLE, f"creates the VPC route entry {entry.dst} -> {entry.next_hop_id} by hand", (VPC,), vpc=made.vpc
-    )
+    action = f"creates the VPC route entry {entry.dst} -> {entry.next_hop_id} by hand"
+    return Change(CONSOLE, action, (VPC,), create_calls(CONSOLE, (listed,), BY_HAND), vpc=made.vpc)
 
 
 def delete_by_hand(draft: Draft, listed: Listed) -> Change:
@@ -115,4 +104,4 @@ def delete_by_hand(draft: Draft, listed: Listed) -> Change:
     entry = listed.entry
     vpc = delete_route_entries(draft.vpc, (entry,), listed.table)
     action = f"deletes the VPC route entry {entry.dst} -> {entry.next_hop_id} by hand"
-    return Change(CONSOLE, action, (VPC,), delete_call(CONSOLE, entry, "somebody asked for it"), vpc=vpc)
+    return Change(CONSOLE, action, (VPC,), delete_calls(CONSOLE, (listed,), BY_HAND), vpc=vpc)

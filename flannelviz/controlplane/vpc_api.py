@@ -35,6 +35,13 @@ class Refusal(NamedTuple):
         return f"{self.code}: {self.message} ({self.why})"
 
 
+class Listed(NamedTuple):
+    """An entry, and the route table in which it is or shall be."""
+
+    table: str
+    entry: RouteEntry
+
+
 class Created(NamedTuple):
     """What a request to create entries came to."""
 

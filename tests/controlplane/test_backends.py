@@ -8,12 +8,16 @@ import pytest
 
 from flannelviz.controlplane.backends import BACKENDS, vtep_mac
 from flannelviz.controlplane.commands import commands
+from flannelviz.controlplane.draft import Draft
 from flannelviz.controlplane.flanneld import SUBNET_ENV, node_annotations
+from flannelviz.controlplane.happenings import AddNode, HandMadeEntry
+from flannelviz.controlplane.stage_node import _route_of_its_own
 from flannelviz.controlplane.timeline import Timeline, build
-from flannelviz.model import VPC, BackendKind, ClusterPlan, Node, VSwitch
+from flannelviz.model import VPC, BackendKind, ClusterPlan, Node, NodePlan, VSwitch
 from flannelviz.network import Event
 from flannelviz.tables import ETH0, Link, RouteEntry, Tables
 from flannelviz.topologies import article_plan
+from flannelviz.topologies import plan as make_plan
 from flannelviz.views.rowtext import row_text
 
 KINDS: tuple[BackendKind, ...] = ("alloc", "ali-vpc", "host-gw", "vxlan")
@@ -173,13 +177,13 @@ def test_rows_for_remote_leases_come_after_every_lease(timeline: Timeline) -> No
         (
             "ali-vpc",
             "creates the VPC route entry 172.16.8.0/25",
-            "aliyun vpc CreateRouteEntry --DestinationCidrBlock 172.16.8.0/25 --NextHopType Instance",
+            "aliyun vpc CreateRouteEntry --RouteTableId vtb-system --DestinationCidrBlock 172.16.8.0/25 --NextHopType",
         ),
     ],
 )
 def test_an_event_shows_the_commands_that_would_do_the_same(kind: BackendKind, text: str, line: str) -> None:
     event = build(plan(kind)).find(component="flanneld", text=text)[0]
-    shown = event.artefact.text if event.artefact.path == "commands" else _commands_of(event)
+    shown = event.artefact.text if event.artefact.path in ("commands", "CreateRouteEntry") else _commands_of(event)
     assert line in shown
 
 
@@ -210,3 +214,28 @@ def test_the_same_entry_is_the_same_whoever_writes_it() -> None:
         return sorted(build(plan(kind)).network.vpc.routes, key=str)
 
     assert entries("alloc") == entries("ali-vpc")
+
+
+def test_a_full_table_keeps_a_node_of_ali_vpc_from_the_network() -> None:
+    timeline = build(make_plan(4, 0, backend="ali-vpc", route_quota=2), strict=False)
+    assert len([row for row in timeline.network.vpc.routes if row.kind == "Custom"]) == 2
+    refused = timeline.find(component="flanneld", text="is refused")
+    assert [event.action for event in refused] == [f"is refused the VPC route entry of node-{n}" for n in "bcd"]
+    assert "QuotaExceeded" in refused[0].artefact.text
+    assert [event.places for event in timeline.find(text="exits on")] == [("node-b",), ("node-c",), ("node-d",)]
+    conditions = [node.condition("NetworkUnavailable").status for node in timeline.network.nodes.values()]
+    assert conditions == ["False", "True", "True", "True"]
+
+
+def test_ali_vpc_deletes_what_else_leads_to_its_node() -> None:
+    node = NodePlan("node-b", pod_cidr=IPv4Network("172.16.0.128/25"))
+    standing = build(make_plan(1, 0, backend="ali-vpc", other_ecs=(NodePlan("db"),)))
+    longer = standing.then(AddNode(node), HandMadeEntry("172.16.9.0/24", "node-b"))
+    draft = Draft.of(longer.plan)
+    draft.nodes, draft.ecs, draft.vpc = dict(longer.network.nodes), dict(longer.network.ecs), longer.network.vpc
+    change = _route_of_its_own(draft, "node-b")
+    assert change.action == "keeps the VPC route entry 172.16.0.128/25 -> node-b, and deletes 1 that lead there too"
+    assert [str(row.dst) for row in change.vpc.routes if row.next_hop_type == "Instance"] == [
+        "172.16.0.0/25",
+        "172.16.0.128/25",
+    ]

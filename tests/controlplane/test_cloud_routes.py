@@ -72,7 +72,7 @@ def test_one_entry_for_each_node():
 
 
 def test_entry_says_who_wrote_it_and_why():
-    (made,) = node_added(CCM, VPC, NODE_A).created
+    ((_, made),) = node_added(CCM, VPC, NODE_A).created
     assert made.origin.component == "cloud-controller-manager"
     assert made.origin.because == "Node a has podCIDR 172.16.0.128/25"
     assert (made.kind, made.status) == ("Custom", "Available")
@@ -119,7 +119,7 @@ def test_deleted_node_loses_its_entry():
     """fact-20: node deleted, entry removed."""
     outcome = node_deleted(HEALTHY.controller, HEALTHY.vpc, "b")
     assert pod_entries(outcome.vpc) == {"172.16.0.128/25": "i-a"}
-    assert [str(gone.dst) for gone in outcome.deleted] == ["172.16.8.0/25"]
+    assert [str(gone.entry.dst) for gone in outcome.deleted] == ["172.16.8.0/25"]
     assert set(outcome.controller.known) == {"a"}
 
 
@@ -186,7 +186,7 @@ def test_conflict_rule(made, deleted):
     assert cloud_routes.conflicts(made, nodes, PLAN.cluster_cidr) is deleted
     outcome = reconcile(HEALTHY.controller, HEALTHY.vpc.adding(made), nodes)
     assert (made in outcome.vpc.routes) is not deleted
-    assert outcome.deleted == ((made,) if deleted else ())
+    assert outcome.deleted == ((("vtb-system", made),) if deleted else ())
 
 
 def test_entry_to_another_instance_is_replaced_within_one_period():
@@ -194,7 +194,7 @@ def test_entry_to_another_instance_is_replaced_within_one_period():
     assert cloud_routes.PERIOD == 300
     outcome = reconcile(CCM, VPC.adding(entry("172.16.0.128/25", "i-other")), (NODE_A,))
     assert pod_entries(outcome.vpc) == {"172.16.0.128/25": "i-a"}
-    assert [e.next_hop_id for e in outcome.deleted] == ["i-other"]
+    assert [gone.entry.next_hop_id for gone in outcome.deleted] == ["i-other"]
     (event,) = outcome.events
     assert (event.about, event.type, event.reason) == ("Node a", "Normal", "CreatedRoute")
     assert event.message == "Created route for vtb-system with a -> 172.16.0.128/25 successfully"

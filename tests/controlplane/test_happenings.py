@@ -27,6 +27,7 @@ from flannelviz.controlplane.timeline import build
 from flannelviz.errors import AddressPlanError, FaultError, FlannelvizError, UnknownPlaceError
 from flannelviz.model import VPC, ClusterPlan, ServicePlan
 from flannelviz.tables import UNKNOWN_ORIGIN, Chain, Rule
+from flannelviz.topologies import plan as make_plan
 
 THREE = ClusterPlan(nodes=(NodePlan("node-a", ("a1", "a2")), NodePlan("node-b", ("b1",)), NodePlan("node-c")))
 TINY = {"cluster_cidr": IPv4Network("172.16.0.0/26"), "node_mask": 28}  # four blocks, 13 pods each
@@ -350,6 +351,24 @@ def test_a_large_timeline_says_the_same_as_a_small_one(three, monkeypatch):
 
 
 # --- what is refused ---
+
+
+def test_a_duplicate_entry_is_told_as_what_it_is():
+    """A duplicate counts as success, wherever it leads: nobody has created anything."""
+    alone = build(make_plan(1, 0))
+    longer = alone.then(HandMadeEntry("172.16.0.128/25", "node-a"), AddNode(NodePlan("node-b", ("b1",))))
+    (event,) = longer.find(component="cloud-controller-manager", text="takes the VPC route entry 172.16.0.128/25")
+    assert event.wrote == () and "InvalidCIDRBlock.Duplicate" in event.artefact.text
+    assert longer.find(component="cloud-controller-manager", text="creates the VPC route entry 172.16.0.128/25") == ()
+
+
+def test_every_route_table_has_a_call_of_its_own():
+    tables = ("vtb-system", "vtb-custom-1")
+    timeline = build(make_plan(1, 0, route_tables=2, ccm_route_table_ids=tables))
+    (event,) = timeline.find(component="cloud-controller-manager", text="creates the VPC route entry")
+    assert [call.split()[4] for call in event.artefact.text.splitlines()] == list(tables) and len(event.wrote) == 2
+    (gone,) = timeline.then(DeleteNode("node-a")).find(text="deletes the VPC route entry")
+    assert [call.split()[4] for call in gone.artefact.text.splitlines()] == list(tables)
 
 
 @pytest.mark.parametrize(

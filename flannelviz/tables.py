@@ -353,10 +353,21 @@ class Tables:
         """Return the longest-prefix match for `dst` whose device is up, or None.
 
         Shape: m routes in, at most one out; between equals the lower metric, then the first, wins.
-        Source: RFC 1812 §5.2.4.3. The kernel removes the routes of a device that goes down.
+        Source: RFC 1812 §5.2.4.3.
         """
-        matches = (route for route in self.routes if dst in route.dst and self._is_up(route.dev))
+        matches = (route for route in self.usable_routes if dst in route.dst)
         return max(matches, key=lambda route: (route.dst.prefixlen, -route.metric), default=None)
+
+    @property
+    def usable_routes(self) -> tuple[Route, ...]:
+        """Return the routes that the kernel has: those whose device exists and is up.
+
+        Source: net/ipv4/fib_frontend.c, fib_disable_ip: a device that goes down takes its routes along, in every table.
+        """
+        found: tuple[Route, ...] | None = self.memo.get("usable routes")
+        if found is None:
+            found = self.memo["usable routes"] = tuple(route for route in self.routes if self._is_up(route.dev))
+        return found
 
     def _is_up(self, dev: str) -> bool:
         link = self.link(dev)

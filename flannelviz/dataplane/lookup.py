@@ -67,11 +67,6 @@ def _answer(
     return ordered[0], runner_up
 
 
-def usable_routes(tables: Tables) -> tuple[Route, ...]:
-    """Return the routes whose device exists and is up; the kernel drops those of a device that goes down."""
-    return tuple(route for route in tables.routes if (link := tables.link(route.dev)) is not None and link.up)
-
-
 def fib(tables: Tables) -> Fib[Route]:
     """Return the index of a Linux place's main table."""
     found: Fib[Route] | None = tables.memo.get("fib")
@@ -112,7 +107,7 @@ def _applies(rule: PolicyRule, dst: IPv4Address, src: IPv4Address | None, in_dev
 def _fib_of(tables: Tables, table: int) -> Fib[Route]:
     found: dict[int, Fib[Route]] = tables.memo.setdefault("fibs", {})
     if table not in found:
-        found[table] = Fib(route for route in usable_routes(tables) if route.table == table)
+        found[table] = Fib(route for route in tables.usable_routes if route.table == table)
     return found[table]
 
 

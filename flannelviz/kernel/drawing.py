@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha256
 from ipaddress import IPv4Address
 
@@ -14,7 +13,7 @@ from flannelviz.kernel.router import WIRE, cables, is_narrow, outside, router
 from flannelviz.model import VPC
 from flannelviz.network import Network
 from flannelviz.tables import CNI0, ETH0, Address, FdbEntry, Lan, Link, Port, Tables
-from flannelviz.views.text import ip_route, iptables_save
+from flannelviz.views.text import iptables_save, route_lines
 
 # How long a kernel asks in vain before it gives a neighbour up: once, for a moment, where it would take three seconds.
 ASKED_ONCE = (("mcast_solicit", "1"), ("retrans_time_ms", "40"))
@@ -154,7 +153,7 @@ def _address(row: Address) -> str:
 
 def _routes(tables: Tables) -> frozenset[str]:
     """Return the routes as `ip route` prints them, those of devices that will go down included."""
-    return frozenset(line.strip() for line in ip_route(tables).splitlines() if line.strip())
+    return frozenset(route_lines(tables.routes))
 
 
 def _before_cni0(tables: Tables) -> Iterator[str]:
@@ -163,8 +162,7 @@ def _before_cni0(tables: Tables) -> Iterator[str]:
     before = tuple(r for number, r in enumerate(tables.routes) if r.dev != CNI0 and number < to_cni0.get(r.dst, 0))
     devices = {route.dev for route in before}
     yield from (f"addr add {_address(row)}" for row in tables.addresses if row.dev in devices)
-    lines = ip_route(replace(tables, routes=before)).splitlines()
-    yield from (f"route append {line.strip()}" for line in lines if line.strip())
+    yield from (f"route append {line}" for line in route_lines(before))
 
 
 def _rules(tables: Tables) -> str:
@@ -175,7 +173,7 @@ def _rules(tables: Tables) -> str:
 def _policy(tables: Tables) -> Iterator[str]:
     """Return the lines for what lies beside the main table: other tables, and the rules that ask them."""
     for table in dict.fromkeys(route.table for route in tables.routes if route.table != MAIN):
-        yield from (f"route add {line} table {table}" for line in ip_route(tables, table).splitlines())
+        yield from (f"route add {line} table {table}" for line in route_lines(tables.routes, table))
     for rule in tables.policy:
         who = [f"from {rule.src}" if rule.src else "", f"to {rule.dst}" if rule.dst else ""]
         where = [f"iif {rule.in_dev}" if rule.in_dev else "", f"lookup {rule.table}"]

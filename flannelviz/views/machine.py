@@ -202,7 +202,7 @@ def _rows(parts: Shown, tables: Tables, kernel: Box) -> Iterator[RowLabel]:
 
 
 def _routes(kept: tuple[Route, ...], tables: Tables, kernel: Box) -> Iterator[RowLabel]:
-    existing = set(tables.routes)
+    existing = set(tables.usable_routes)
     more = len(existing.difference(kept))
     for i, route in enumerate(kept):
         if route in existing:

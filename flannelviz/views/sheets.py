@@ -51,9 +51,9 @@ def _text(value: object) -> str:
 
 
 def routes(tables: Tables) -> Sheet:
-    """Return the routes of a place, in its order."""
+    """Return the routes of a place, in its order; a device that is down has none."""
     columns = ("dst", "via", "dev", "src", "proto", "scope", "metric", "flags", "table", *AUTHOR)
-    rows = ((*_route(r), *_author(r.origin)) for r in tables.routes)
+    rows = ((*_route(r), *_author(r.origin)) for r in tables.usable_routes)
     return _sheet("routes", columns, rows, unknown="routes" in tables.unknown)
 
 

@@ -19,6 +19,7 @@ from flannelviz.views.tooltext import (
     ip_rule,
     kubectl_nodes,
     kubectl_pods,
+    route_lines,
     table_texts,
 )
 
@@ -121,6 +122,7 @@ __all__ = [
     "kubectl_nodes",
     "kubectl_pods",
     "place_name",
+    "route_lines",
     "route_text",
     "row_text",
     "rule_text",

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from flannelviz.model import VPC, visible
 from flannelviz.network import Network
-from flannelviz.tables import Link, RouteEntry, Tables, VpcTables
+from flannelviz.tables import Link, Route, RouteEntry, Tables, VpcTables
 from flannelviz.views.rowtext import MAIN, fdb_text, link_state, neighbor_text, policy_text, route_text
 from flannelviz.views.ruletext import iptables_save
 
@@ -22,13 +22,21 @@ UNTOLD = "# unknown: the input does not hold {}"
 def ip_route(tables: Tables, table: int = MAIN) -> str:
     """Return what `ip route` prints, or `ip route show table` for another table than main.
 
-    Shape: one line a route, in the order of the kernel's trie: by address, then the longer prefix, then the metric.
+    Shape: one line a route; a device that is down has none.
+    """
+    return _lines(tables, "routes", route_lines(tables.usable_routes, table))
+
+
+def route_lines(routes: Iterable[Route], table: int = MAIN) -> list[str]:
+    """Return the routes of one table as `ip route` prints them.
+
+    Shape: in the order of the kernel's trie: by address, then the longer prefix, then the metric.
     Source: iproute2 6; net/ipv4/fib_trie.c, fib_table_dump.
     """
-    own = [replace(route, table=MAIN) for route in tables.routes if route.table == table]
+    own = [replace(route, table=MAIN) for route in routes if route.table == table]
     ordered = sorted(own, key=lambda r: (int(r.dst.network_address), -r.dst.prefixlen, r.metric))
     ordered.sort(key=lambda r: r.dst.prefixlen > 0)
-    return _lines(tables, "routes", map(route_text, ordered))
+    return [route_text(route) for route in ordered]
 
 
 def ip_rule(tables: Tables) -> str:
@@ -183,7 +191,7 @@ def table_texts(network: Network, place: str) -> Iterator[tuple[str, str]]:
     yield "ip route", ip_route(tables)
     if tables.policy:
         yield "ip rule", ip_rule(tables)
-    for table in sorted({route.table for route in tables.routes} - {MAIN}):
+    for table in sorted({route.table for route in tables.usable_routes} - {MAIN}):
         yield f"ip route show table {table}", ip_route(tables, table)
     yield "ip -br addr", ip_addr(network, place)
     yield "ip neigh", ip_neigh(tables)

@@ -229,3 +229,14 @@ def test_tables_of_vxlan_are_told_as_the_tools_do():
     assert "172.16.8.0/25 via 172.16.8.0 dev flannel.1 onlink" in told["ip route"]
     assert told["bridge fdb"].endswith("dev flannel.1 dst 192.168.0.11 self permanent")
     assert list(frames.fdb(network, "node-a")["dst"]) == ["192.168.0.11"]
+
+
+@pytest.mark.parametrize(("fault", "dev"), [("cni0-down", "cni0"), ("eth0-down", "eth0")])
+def test_the_routes_of_a_device_that_is_down_are_in_no_table_and_no_picture(fault: str, dev: str):
+    network = break_network(article(), fault, "node-a")
+    tables = network.tables("node-a")
+    assert any(route.dev == dev for route in tables.routes)  # written, and dropped by the kernel
+    assert f"dev {dev}" not in text.ip_route(tables)
+    assert dev not in set(frames.routes(network, "node-a")["dev"])
+    drawn = scene(network, layout=article())
+    assert not [row for row in drawn.rows if row.place == "node-a" and row.kind == "route" and f"dev {dev}" in row.text]

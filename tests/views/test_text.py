@@ -164,7 +164,13 @@ def kubeasz_routes(*remote: Route) -> Tables:
         Route(N("172.17.0.0/16"), "docker0", src=A("172.17.0.1"), proto="kernel", scope="link"),
         Route(N("0.0.0.0/0"), "eth0", via=A("192.168.1.1"), proto="static"),
     )
-    return Tables(routes=routes)
+    return with_devices(*routes)
+
+
+def with_devices(*routes: Route, down: str = "") -> Tables:
+    """These routes, and the devices by which they leave."""
+    devices = dict.fromkeys(route.dev for route in routes)
+    return Tables(fixed_links=tuple(Link(name, "device", up=name != down) for name in devices), routes=routes)
 
 
 @pytest.mark.parametrize(
@@ -191,8 +197,20 @@ def test_ip_route_is_what_a_node_printed_in_its_order(file, remote):
 def test_ip_route_of_one_node_before_and_after_the_others_joined():
     own = Route(NODE_NET, "cni0", src=A("10.244.0.1"), proto="kernel", scope="link")
     remote = [Route(N(f"10.244.{i}.0/24"), "flannel.1", via=A(f"10.244.{i}.0"), onlink=True) for i in (3, 1)]
-    assert text.ip_route(Tables(routes=(own,))).splitlines() == recorded("kubeadm-ip-route-pods.txt")
-    assert text.ip_route(Tables(routes=tuple(remote))).splitlines() == recorded("kubeadm-ip-route-flannel.txt")
+    assert text.ip_route(with_devices(own)).splitlines() == recorded("kubeadm-ip-route-pods.txt")
+    assert text.ip_route(with_devices(*remote)).splitlines() == recorded("kubeadm-ip-route-flannel.txt")
+
+
+def test_a_device_that_is_down_has_no_routes():
+    own = Route(NODE_NET, "cni0", src=A("10.244.0.1"), proto="kernel", scope="link")
+    default = Route(N("0.0.0.0/0"), "eth0", via=A("192.168.1.1"))
+    other = Route(N("0.0.0.0/0"), "eth1", via=A("192.168.1.1"), table=1003)
+    everything = (own, default, other)
+    assert text.ip_route(with_devices(*everything, down="cni0")) == "default via 192.168.1.1 dev eth0"
+    assert text.ip_route(with_devices(*everything, down="eth1"), 1003) == ""
+    assert text.route_lines(everything, 1003) == ["default via 192.168.1.1 dev eth1"]
+    network = Network(written={"n": with_devices(*everything, down="eth1")})
+    assert "ip route show table 1003" not in dict(text.table_texts(network, "n"))
 
 
 def test_host_route_and_metric_are_written_as_iproute2_does():

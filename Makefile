@@ -44,6 +44,7 @@ test: lint types $(READY) debian ## run every check: lint, types, tests, noteboo
 lint: $(READY) ## check style and formatting
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/oxlint --quiet flannelviz/views/stage tests/browser tests/views
 
 format: $(READY) ## repair style and formatting
 	$(RUN) -m ruff check --fix .

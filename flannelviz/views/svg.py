@@ -163,8 +163,13 @@ def _box(box: Box, lights: _Lights, prefix: str) -> str:
 def _box_inside(box: Box) -> str:
     radius = {"vpc": 14, "node": 10, "ecs": 10, "lan": 8, "veth": 5, "vswitch": 6}.get(box.kind, 7)
     shape = f'<rect x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.w)}" height="{_n(box.h)}" rx="{radius}"/>'
-    title = " ".join(word for word in (box.title or box.label, box.sublabel) if word)
-    return f"<title>{escape(visible(title))}</title>{shape}{''.join(_words(box))}"
+    return f"<title>{escape(visible(_name(box)))}</title>{shape}{''.join(_words(box))}"
+
+
+def _name(box: Box) -> str:
+    """Return what a box is called; its second line is added unless the title says it already."""
+    title = box.title or box.label
+    return title if not box.sublabel or box.sublabel in title else f"{title} {box.sublabel}"
 
 
 def _words(box: Box) -> Iterator[str]:

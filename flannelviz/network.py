@@ -11,7 +11,7 @@ from typing import Any, Literal
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, ClusterPlan, Ecs, Node, Pod
 from flannelviz.packet import AnyRow
-from flannelviz.tables import ETH0, UNTOLD, Address, File, Lan, Port, Tables, VpcTables
+from flannelviz.tables import ETH0, UNTOLD, Address, File, Lan, Link, Port, Tables, VpcTables
 
 EMPTY = Tables()
 SEARCHED = 2000  # names compared for a hint: comparing 150,000 would take seconds
@@ -137,6 +137,33 @@ class Network:
         if not cache:
             cache.update((port.pod, port) for port in lan.ports)
         return cache.get(pod)
+
+    def has_carrier(self, tables: Tables, link: Link) -> bool:
+        """Return whether a device, of the place with these tables, has a carrier while it is up.
+
+        Shape: a bridge has one if a port is alive, the end of a wire if the far end is up; what is not told, is up.
+        Source: drivers/net/veth.c; net/bridge/br_if.c, br_port_carrier_check: a bridge without one sends nothing, not
+        even a question.
+        """
+        if link.kind == "bridge":
+            ports = tables.lan.ports if tables.lan else ()
+            others = (port for port in tables.fixed_links if port.master == link.name and port.up)
+            return any(map(self._is_alive, ports)) or any(self.has_carrier(tables, port) for port in others)
+        if link.peer is None or not self._tells(link.peer[0]):
+            return True
+        place, dev = link.peer
+        far = self.tables(place).link(dev)
+        return far is not None and far.up
+
+    def _tells(self, place: str) -> bool:
+        return place in self.written or place in self.pods
+
+    def _is_alive(self, port: Port) -> bool:
+        """Return whether a port of the pod LAN is up on both ends, and on the bridge."""
+        if not (port.up and port.attached):
+            return False
+        link = self.written[port.pod].link(ETH0) if port.pod in self.written else None
+        return port.pod not in self.written or (link is not None and link.up)
 
     def __getitem__(self, name: str) -> Tables | VpcTables:
         place = self.place(name)

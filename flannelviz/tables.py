@@ -374,12 +374,12 @@ class Tables:
         return link is not None and link.up
 
     def adding(self, *rows: Row) -> Tables:
-        """Return these tables plus `rows`; a device, setting, file or chain of the same name is replaced."""
+        """Return these tables plus `rows`; a device, setting, file or chain of the same name is replaced in place."""
         changed: dict[str, Any] = {}
         for row in rows:
             name = "fixed_links" if isinstance(row, Link) else _FIELD_OF[type(row)]
             kept = changed.get(name, getattr(self, name))
-            changed[name] = (*(old for old in kept if _key(old) is None or _key(old) != _key(row)), row)
+            changed[name] = _with(kept, row)
         return replace(self, **changed)
 
     def without(self, *rows: Row) -> Tables:
@@ -396,6 +396,13 @@ class Tables:
         yield from self.links
         for name in ("addresses", "policy", "routes", "neighbors", "fdb", "chains", "sysctls", "files"):
             yield from getattr(self, name)
+
+
+def _with(rows: tuple[Row, ...], row: Row) -> tuple[Row, ...]:
+    """Return `rows` with `row` where the one of the same name was, or at the end."""
+    key = _key(row)
+    at = len(rows) if key is None else next((i for i, old in enumerate(rows) if _key(old) == key), len(rows))
+    return (*rows[:at], row, *rows[at + 1 :])
 
 
 def _key(row: Row) -> object:

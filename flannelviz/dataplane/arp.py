@@ -148,21 +148,6 @@ def _live_ports(network: Network, tables: Tables, likely: Port | None) -> Iterat
             yield port, pod_link
 
 
-def has_carrier(network: Network, tables: Tables) -> bool:
-    """Return whether a bridge has a port that carries anything; without one it sends nothing, not even a question.
-
-    Source: net/bridge/br_if.c, br_port_carrier_check; the first port that is alive decides.
-    """
-    return any(_is_alive(network, port) for port in (tables.lan.ports if tables.lan else ()))
-
-
-def _is_alive(network: Network, port: Port) -> bool:
-    if not (port.up and port.attached):
-        return False
-    pod_link = network.tables(port.pod).link(ETH0) if port.pod in network.written else None
-    return port.pod not in network.written or (pod_link is not None and pod_link.up)
-
-
 def _rewired(network: Network, tables: Tables) -> tuple[Port, ...]:
     """Return the ports of pods whose tables were changed by hand, and may own anything."""
     if tables.lan is None:

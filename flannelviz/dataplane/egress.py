@@ -6,18 +6,27 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
-from flannelviz.dataplane.arp import Question, answer, has_carrier, port_of
-from flannelviz.dataplane.lookup import deciding_rule, fib, local_address, route_for
+from flannelviz.dataplane.arp import Question, answer, port_of
+from flannelviz.dataplane.lookup import broadcast_of, deciding_rule, fib, local_address, route_for
 from flannelviz.dataplane.netfilter import Asked, decide
 from flannelviz.dataplane.visit import Visit
 from flannelviz.model import VPC
 from flannelviz.packet import Disposition, Packet
-from flannelviz.tables import LO, FdbEntry, Link, Neighbor, Origin, Route, Tables, veth_name
+from flannelviz.tables import LO, FdbEntry, Link, Neighbor, Origin, Route, Rule, Tables, veth_name
 
 ARP_ANSWER = Origin("kernel", "ARP reply")
 LEARNED = Origin("kernel", "learns a MAC", "a frame from it came in by this port")
 VNI, VXLAN_PORT, VXLAN_SPORT = 1, 8472, 50000  # the source port is a hash of the inner flow on a real machine
 VLAN_TAG = 4  # bytes
+REJECT_WITH = {
+    "icmp-net-unreachable": "net unreachable",
+    "icmp-host-unreachable": "host unreachable",
+    "icmp-proto-unreachable": "protocol unreachable",
+    "icmp-port-unreachable": "port unreachable",
+    "icmp-net-prohibited": "net prohibited",
+    "icmp-host-prohibited": "host prohibited",
+    "icmp-admin-prohibited": "administratively prohibited",
+}
 VXLAN_OVERHEAD = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 
 
@@ -88,7 +97,7 @@ def _known_too_large(visit: Visit) -> Disposition | None:
 def filtered(visit: Visit, tables: Tables, name: str, in_dev: str | None, out_dev: str | None) -> Disposition | None:
     """Return DENIED if the filter chain drops the packet, else None; an empty ACCEPT chain is no step.
 
-    REJECT drops it as well, and says so to the sender, as "port unreachable" unless told otherwise.
+    REJECT drops it as well, and says so to the sender in the words of its rule.
     """
     if "chains" in tables.unknown:
         return unknown(visit, "chains", ("iptables -S {}", name))
@@ -98,9 +107,19 @@ def filtered(visit: Visit, tables: Tables, name: str, in_dev: str | None, out_de
     said, runner_up = decide(tables, chain, Asked(visit.packet, in_dev, out_dev, visit.state))
     saying = ("{}: {}", name, said.target)
     visit.note(f"filter {name}", saying, said.row, runner_up, asking=("iptables -S {}", said.chain))
-    if said.target == "REJECT":
-        answer_with(visit, tables, "port unreachable")
+    if said.target == "REJECT" and isinstance(said.row, Rule) and (what := _rejected_with(said.row)):
+        answer_with(visit, tables, what)
     return None if said.target == "ACCEPT" else Disposition.DENIED
+
+
+def _rejected_with(rule: Rule) -> str:
+    """Return the ICMP error that a REJECT rule sends, or an empty text: a TCP reset is none.
+
+    Source: iptables-extensions(8), REJECT: icmp-port-unreachable unless --reject-with says otherwise.
+    """
+    words = " ".join(rule.options).split()
+    kind = words[words.index("--reject-with") + 1] if "--reject-with" in words else "icmp-port-unreachable"
+    return REJECT_WITH.get(kind, "")
 
 
 def _carrier_lost(visit: Visit, tables: Tables, link: Link) -> Disposition | None:
@@ -114,12 +133,9 @@ def _carrier_lost(visit: Visit, tables: Tables, link: Link) -> Disposition | Non
 
 
 def _why_no_carrier(visit: Visit, tables: Tables, link: Link) -> str | None:
-    if link.kind == "bridge":
-        return None if has_carrier(visit.network, tables) else "none of its ports is up"
-    if link.peer is None or link.peer[0] == VPC:
+    if visit.network.has_carrier(tables, link):
         return None
-    far = visit.network.tables(link.peer[0]).link(link.peer[1])
-    return None if far is not None and far.up else "its far end is down"
+    return "none of its ports is up" if link.kind == "bridge" else "its far end is down"
 
 
 def resolve(visit: Visit, tables: Tables, route: Route, link: Link, keep_source: bool = False) -> Disposition | None:
@@ -276,13 +292,19 @@ def unknown(visit: Visit, table: str, asking: tuple[object, ...]) -> Disposition
 
 
 def answer_with(visit: Visit, tables: Tables, what: str, mtu: int | None = None) -> None:
-    """Note the ICMP error sent back; its source is the address that this place uses towards the sender.
+    """Note the ICMP error sent back: from the own address that was asked for, else from the one used to the sender.
 
-    Source: net/ipv4/icmp.c, icmp_errors_use_inbound_ifaddr 0; no error answers an error.
+    Source: net/ipv4/icmp.c, __icmp_send, icmp_errors_use_inbound_ifaddr 0; no error answers an error, or what was sent
+    to a broadcast address.
     """
-    src = visit.packet.src
-    if src is None or visit.packet.about is not None:
+    src, dst = visit.packet.src, visit.packet.dst
+    if src is None or visit.packet.about is not None or broadcast_of(tables, dst):
         return
-    own = local_address(tables, src)
-    back = route_for(tables, src)[0]
-    visit.send_error(what, src if own else source_address(tables, back) if back else None, mtu)
+    visit.send_error(what, dst if local_address(tables, dst) else _address_towards(tables, src), mtu)
+
+
+def _address_towards(tables: Tables, sender: IPv4Address) -> IPv4Address | None:
+    if local_address(tables, sender):
+        return sender
+    back = route_for(tables, sender)[0]
+    return source_address(tables, back) if back else None

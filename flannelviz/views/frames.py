@@ -48,7 +48,7 @@ def frame_html(found: DataFrame) -> str:
 
 def routes(network: Network, place: str) -> DataFrame:
     """Return the routes at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.routes(network.tables(place)))
+    return frame(sheets.routes(network.tables(place), network))
 
 
 def policy(network: Network, place: str) -> DataFrame:

@@ -43,16 +43,23 @@ def step_text(step: Step) -> str:
     return row_text(step.row)
 
 
-def route_text(route: Route, *, brief: bool = False) -> str:
+def route_text(route: Route, *, brief: bool = False, linkdown: bool = False) -> str:
     """Return one line of `ip route`; brief: only where to, via whom, by which device.
+
+    `linkdown`: its device is up and has no carrier.
 
     Source: iproute2 ip/iproute.c, print_route; the table is told where it is not main.
     """
     words = [_prefix(route.dst), *_pair("via", route.via), "dev", route.dev, *_table(route)]
     if not brief:
         words += [*_pair("proto", route.proto), *_pair("scope", route.scope), *_pair("src", route.src)]
-        words += [*_pair("metric", route.metric), *(["onlink"] if route.onlink else [])]
+        words += [*_pair("metric", route.metric), *route_flags(route, linkdown)]
     return " ".join(words)
+
+
+def route_flags(route: Route, linkdown: bool) -> list[str]:
+    """Return the flags of a next hop, as `ip route` prints them. Source: iproute2 ip/iproute.c, print_rt_flags."""
+    return [word for word, told in (("onlink", route.onlink), ("linkdown", linkdown)) if told]
 
 
 def _table(route: Route) -> list[str]:
@@ -92,9 +99,15 @@ def _link(link: Link) -> str:
     return " ".join([*words, link.mac, *(["hairpin"] if link.hairpin else [])])
 
 
-def link_state(link: Link) -> str:
-    """Return the operational state that `ip -br link` prints for a device."""
-    return "UNKNOWN" if link.kind in ("loopback", "vxlan") and link.up else "UP" if link.up else "DOWN"
+def link_state(link: Link, *, carrier: bool = True) -> str:
+    """Return the operational state that `ip -br link` prints for a device.
+
+    Source: net/core/link_watch.c, default_operstate, as Linux 6.18 has it: without a carrier DOWN, and LOWERLAYERDOWN
+    only where the far end is in the same namespace.
+    """
+    if not (link.up and carrier):
+        return "DOWN"
+    return "UNKNOWN" if link.kind in ("loopback", "vxlan") else "UP"
 
 
 def neighbor_text(row: Neighbor) -> str:

@@ -14,9 +14,9 @@ from flannelviz.packet import Hop, Step, Trace
 from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, Route, RouteEntry, Tables
 from flannelviz.views.fold import host_end
 from flannelviz.views.podlan import UNKNOWN
-from flannelviz.views.rowtext import row_text, step_text, table_name
+from flannelviz.views.rowtext import route_flags, row_text, step_text, table_name
 from flannelviz.views.ruletext import rule_text
-from flannelviz.views.tooltext import next_hop_name
+from flannelviz.views.tooltext import NOWHERE, devices_without_carrier, next_hop_name
 
 WORDS = {"src": "source", "dst": "destination", "src_mac": "source MAC", "dst_mac": "destination MAC"}
 AUTHOR = ("component", "event", "because")
@@ -50,16 +50,17 @@ def _text(value: object) -> str:
 # --- a Linux place ------------------------------------------------------------------------------------------------
 
 
-def routes(tables: Tables) -> Sheet:
-    """Return the routes of a place, in its order; a device that is down has none."""
+def routes(tables: Tables, network: Network = NOWHERE) -> Sheet:
+    """Return the routes of a place, in its order; a device that is down has none. `network` is as in `ip_route`."""
+    linkdown = devices_without_carrier(network, tables)
     columns = ("dst", "via", "dev", "src", "proto", "scope", "metric", "flags", "table", *AUTHOR)
-    rows = ((*_route(r), *_author(r.origin)) for r in tables.usable_routes)
+    rows = ((*_route(r, r.dev in linkdown), *_author(r.origin)) for r in tables.usable_routes)
     return _sheet("routes", columns, rows, unknown="routes" in tables.unknown)
 
 
-def _route(r: Route) -> Row:
+def _route(r: Route, linkdown: bool) -> Row:
     where = (str(r.dst), _text(r.via), r.dev, _text(r.src))
-    return (*where, r.proto, r.scope, r.metric, "onlink" if r.onlink else "", table_name(r.table))
+    return (*where, r.proto, r.scope, r.metric, " ".join(route_flags(r, linkdown)), table_name(r.table))
 
 
 def policy(tables: Tables) -> Sheet:

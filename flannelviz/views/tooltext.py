@@ -6,7 +6,7 @@ iproute2 ends most lines with a blank; it is left out here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from flannelviz.model import VPC, visible
@@ -15,20 +15,28 @@ from flannelviz.tables import Link, Route, RouteEntry, Tables, VpcTables
 from flannelviz.views.rowtext import MAIN, fdb_text, link_state, neighbor_text, policy_text, route_text
 from flannelviz.views.ruletext import iptables_save
 
+NOWHERE = Network()
 NO_NEXT_HOP = "-"
 UNTOLD = "# unknown: the input does not hold {}"
 
 
-def ip_route(tables: Tables, table: int = MAIN) -> str:
+def ip_route(tables: Tables, table: int = MAIN, network: Network = NOWHERE) -> str:
     """Return what `ip route` prints, or `ip route show table` for another table than main.
 
-    Shape: one line a route; a device that is down has none.
+    `network` tells what is at the far ends of the wires; without it, all of it is taken to be up.
+    Shape: one line a route; a device that is down has none, `linkdown` marks those of one without a carrier.
     """
-    return _lines(tables, "routes", route_lines(tables.usable_routes, table))
+    return _lines(tables, "routes", route_lines(tables.usable_routes, table, devices_without_carrier(network, tables)))
 
 
-def route_lines(routes: Iterable[Route], table: int = MAIN) -> list[str]:
-    """Return the routes of one table as `ip route` prints them.
+def devices_without_carrier(network: Network, tables: Tables) -> frozenset[str]:
+    """Return the devices with routes that are up and have no carrier, as far as `network` tells."""
+    links = (tables.link(dev) for dev in {route.dev for route in tables.usable_routes})
+    return frozenset(link.name for link in links if link and not network.has_carrier(tables, link))
+
+
+def route_lines(routes: Iterable[Route], table: int = MAIN, linkdown: Container[str] = ()) -> list[str]:
+    """Return the routes of one table as `ip route` prints them; those by a `linkdown` device say so.
 
     Shape: in the order of the kernel's trie: by address, then the longer prefix, then the metric.
     Source: iproute2 6; net/ipv4/fib_trie.c, fib_table_dump.
@@ -36,7 +44,7 @@ def route_lines(routes: Iterable[Route], table: int = MAIN) -> list[str]:
     own = [replace(route, table=MAIN) for route in routes if route.table == table]
     ordered = sorted(own, key=lambda r: (int(r.dst.network_address), -r.dst.prefixlen, r.metric))
     ordered.sort(key=lambda r: r.dst.prefixlen > 0)
-    return [route_text(route) for route in ordered]
+    return [route_text(route, linkdown=route.dev in linkdown) for route in ordered]
 
 
 def ip_rule(tables: Tables) -> str:
@@ -62,7 +70,8 @@ def ip_addr(network: Network, place: str) -> str:
 
 def _brief(network: Network, tables: Tables, link: Link) -> str:
     addresses = " ".join(str(a.interface) for a in tables.addresses if a.dev == link.name)
-    return f"{link.name + _peer(network, link):<16} {link_state(link):<14} {addresses}".rstrip()
+    state = link_state(link, carrier=network.has_carrier(tables, link))
+    return f"{link.name + _peer(network, link):<16} {state:<14} {addresses}".rstrip()
 
 
 def _peer(network: Network, link: Link) -> str:
@@ -87,20 +96,36 @@ def bridge_fdb(tables: Tables, dev: str | None = None) -> str:
     return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows))
 
 
-def bridge_link(tables: Tables) -> str:
-    """Return what `bridge link` prints: the ports of every bridge.
+def bridge_link(tables: Tables, network: Network = NOWHERE) -> str:
+    """Return what `bridge link` prints: the ports of every bridge. `network` is as in `ip_route`.
 
     Source: iproute2 6 bridge/link.c; priority and cost are the kernel's defaults for a veth.
     """
     ports = ((i, link) for i, link in enumerate(tables.links, 1) if link.master)
-    return _lines(tables, "fixed_links", (_port(i, link) for i, link in ports))
+    return _lines(tables, "fixed_links", (_port(network, tables, i, link) for i, link in ports))
 
 
-def _port(i: int, link: Link) -> str:
-    peer = f"@{link.peer[1]}" if link.peer else ""
-    flags = "BROADCAST,MULTICAST,UP,LOWER_UP" if link.up else "BROADCAST,MULTICAST"
-    state = "forwarding" if link.up else "disabled"
+def _port(network: Network, tables: Tables, i: int, link: Link) -> str:
+    peer, bridge = f"@{link.peer[1]}" if link.peer else "", tables.link(link.master or "")
+    carrier = network.has_carrier(tables, link)
+    state = "forwarding" if link.up and carrier and bridge and bridge.up else "disabled"
+    flags = ",".join(_flags(tables, link, carrier))
     return f"{i}: {link.name}{peer}: <{flags}> mtu {link.mtu} master {link.master} state {state} priority 32 cost 2"
+
+
+def _flags(tables: Tables, link: Link, carrier: bool) -> Iterator[str]:
+    """Return the flags of a port; M-DOWN tells of the own device whose name stands after the @.
+
+    Source: iproute2 6 lib/utils.c, print_link_flags; it looks the far end's index up among the own devices.
+    """
+    if link.up and not carrier:
+        yield "NO-CARRIER"
+    yield from ("BROADCAST", "MULTICAST")
+    if link.up:
+        yield from ("UP", *(["LOWER_UP"] if carrier else []))
+    named = tables.link(link.peer[1]) if link.peer else None
+    if link.up and named is not None and not named.up:
+        yield "M-DOWN"
 
 
 def _lines(tables: Tables, name: str, lines: Iterable[str]) -> str:
@@ -188,14 +213,14 @@ def table_texts(network: Network, place: str) -> Iterator[tuple[str, str]]:
         yield "aliyun vpc DescribeRouteEntryList", describe_route_entry_list(network.vpc)
         return
     tables = network.tables(place)
-    yield "ip route", ip_route(tables)
+    yield "ip route", ip_route(tables, network=network)
     if tables.policy:
         yield "ip rule", ip_rule(tables)
     for table in sorted({route.table for route in tables.usable_routes} - {MAIN}):
-        yield f"ip route show table {table}", ip_route(tables, table)
+        yield f"ip route show table {table}", ip_route(tables, table, network)
     yield "ip -br addr", ip_addr(network, place)
     yield "ip neigh", ip_neigh(tables)
     if tables.fdb:
         yield "bridge fdb", bridge_fdb(tables)
-    yield "bridge link", bridge_link(tables)
+    yield "bridge link", bridge_link(tables, network)
     yield "iptables-save", iptables_save(tables)

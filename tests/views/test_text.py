@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from ipaddress import IPv4Address as A
 from ipaddress import IPv4Interface as I
 from ipaddress import IPv4Network as N
@@ -350,6 +351,28 @@ def test_tables_of_a_place_come_with_their_commands(network: Network, event: Eve
     assert next(command for command, _ in text.table_texts(network, "node-a")) == "ip route"
     assert dict(text.table_texts(network, "default/a1"))["ip -br addr"].endswith("172.16.0.130/25")
     assert "172.16.8.0/25" in dict(text.table_texts(network, "VPC"))["aliyun vpc DescribeRouteEntryList"]
+
+
+def test_a_port_passes_nothing_while_its_bridge_is_down():
+    tables = kubeadm_links()
+    down = tables.adding(replace(tables.links[3], up=False))
+    assert [link.name for link in down.links] == [link.name for link in tables.links]
+    assert all(
+        "UP,LOWER_UP> mtu 8951 master cni0 state disabled" in line for line in text.bridge_link(down).splitlines()
+    )
+
+
+def test_the_state_of_a_device_comes_from_what_is_behind_it():
+    far = ("default/veth38a26eb8", "default/vethed04cad6")
+    up, down = (Tables(fixed_links=(Link("eth0", "veth", up=up, peer=("n", "x")),)) for up in (True, False))
+    route = Route(NODE_NET, "cni0", proto="kernel", scope="link")
+    node = replace(kubeadm_links(), routes=(route,))
+    one, none = (Network(written={"n": node, far[0]: down, far[1]: second}) for second in (up, down))
+    assert [line.split()[1] for line in text.ip_addr(one, "n").splitlines()[3:]] == ["UP", "DOWN", "UP"]
+    assert [line.split()[1] for line in text.ip_addr(none, "n").splitlines()[3:]] == ["DOWN", "DOWN", "DOWN"]
+    assert "<NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 8951 master cni0 state disabled" in text.bridge_link(node, none)
+    assert text.ip_route(node, network=one) == "10.244.0.0/24 dev cni0 proto kernel scope link"
+    assert text.ip_route(node, network=none) == "10.244.0.0/24 dev cni0 proto kernel scope link linkdown"
 
 
 def test_a_veth_of_the_lan_is_a_port_of_the_bridge():

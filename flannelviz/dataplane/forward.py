@@ -81,7 +81,7 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
         return refused
     nat.entering(visit, tables, "OUTPUT", None, route.dev)
     if visit.packet.dst != packet.dst:
-        return _rerouted(visit, tables)
+        return _rerouted(visit, tables, route.dev)
     return filtered(visit, tables, "OUTPUT", None, route.dev) or post_route(visit, tables, route, None)
 
 
@@ -91,15 +91,19 @@ def _over_loopback(visit: Visit, tables: Tables) -> Disposition:
     visit.out_dev = LO
     nat.entering(visit, tables, "OUTPUT", None, LO)
     if visit.packet.dst != before:
-        return _rerouted(visit, tables)
+        return _rerouted(visit, tables, LO)
+    denied = filtered(visit, tables, "OUTPUT", None, LO)
+    if denied:
+        return denied
     nat.leaving(visit, tables, None, LO, lambda: next((a.interface.ip for a in tables.addresses if a.dev != LO), None))
     return _loopback_down(visit, tables) or filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
 
 
-def _rerouted(visit: Visit, tables: Tables) -> Disposition:
+def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
     """Return what becomes of an own packet to which OUTPUT gave another destination: its route is looked up again.
 
-    Source: ip_route_me_harder; the source address stays.
+    Shape: the filter still sees `dev`, the device of the first route; the source address stays.
+    Source: ip_route_me_harder.
     """
     packet = visit.packet
     own = local_address(tables, packet.dst)
@@ -107,12 +111,12 @@ def _rerouted(visit: Visit, tables: Tables) -> Disposition:
     if own is not None:
         visit.note("local", ("{} is an own address: over lo", packet.dst), own, asking=asking)
         visit.out_dev = LO
-        return _deliver(visit, tables, LO)
+        return filtered(visit, tables, "OUTPUT", None, dev) or _deliver(visit, tables, LO)
     route, runner_up = routed(visit, tables, None)
     if route is None:
         return _no_route(visit, asking)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
-    return filtered(visit, tables, "OUTPUT", None, route.dev) or post_route(visit, tables, route, None)
+    return filtered(visit, tables, "OUTPUT", None, dev) or post_route(visit, tables, route, None)
 
 
 def _loopback_down(visit: Visit, tables: Tables) -> Disposition | None:

@@ -102,10 +102,12 @@ def send(network: Network, place: str, packet: Packet, learned: Learned | None =
     """
     _check(packet)
     memory, place = Memory(learned or Learned()), network.place(place)
+    if place == VPC:
+        raise PacketError("the VPC sends nothing of its own; send from an ECS, a pod, or the Internet")
     start = network_namespace(network, place)
     request = _journey(network, start, packet, memory)
     if not served:
-        request = _refused(request)
+        request = _refused(network, request)
     last = request[-1]
     reply = _answer(network, start, request, memory)
     errors = tuple(_error(network, hops[-1], memory) for hops in (request, reply) if hops and _answered(hops[-1]))
@@ -120,7 +122,7 @@ def _answer(network: Network, start: str, request: tuple[Hop, ...], memory: Memo
     if last.disposition is not Disposition.ACCEPTED and not reset:
         return ()
     reply = _journey(network, last.place, _reply(network, last, memory), memory)
-    return (*reply[:-1], _asked_for(reply[-1], start, request[0]))
+    return (*reply[:-1], _asked_for(network, reply[-1], start, request[0]))
 
 
 def _reply(network: Network, last: Hop, memory: Memory) -> Packet:
@@ -148,17 +150,22 @@ def _mtu_towards(network: Network, place: str, answer: Packet) -> int:
     return link.mtu if link else answer.size
 
 
-def _refused(request: tuple[Hop, ...]) -> tuple[Hop, ...]:
+def _refused(network: Network, request: tuple[Hop, ...]) -> tuple[Hop, ...]:
     """Return the request as it ends where nobody listens: with a reset for TCP, an ICMP error for UDP."""
     last = request[-1]
     if last.disposition is not Disposition.ACCEPTED or last.sent.proto == "icmp":
         return request
-    return (*request[:-1], replace(last, disposition=Disposition.REFUSED, icmp=_port_unreachable(last)))
+    return (*request[:-1], replace(last, disposition=Disposition.REFUSED, icmp=_port_unreachable(network, last)))
 
 
-def _port_unreachable(last: Hop) -> IcmpError | None:
-    """Return how a place answers what came to a UDP port at which nobody listens; the VPC's services do not."""
+def _port_unreachable(network: Network, last: Hop) -> IcmpError | None:
+    """Return how a place answers what came to a UDP port at which nobody listens.
+
+    Shape: nothing for what was sent to a broadcast address, and from the VPC's services.
+    """
     if last.sent.proto != "udp" or last.place == VPC:
+        return None
+    if last.place != INTERNET and broadcast_of(network.tables(last.place), last.sent.dst):
         return None
     return IcmpError("port unreachable", last.place, last.sent.dst, last.sent)
 
@@ -184,15 +191,14 @@ def network_namespace(network: Network, place: str) -> str:
     return pod.node if pod is not None and pod.host_network and pod.node is not None else place
 
 
-def _asked_for(last: Hop, start: str, first: Hop) -> Hop:
+def _asked_for(network: Network, last: Hop, start: str, first: Hop) -> Hop:
     """Return the reply's last hop, as UNEXPECTED if it came to another place or from another address than asked."""
     if last.disposition is not Disposition.ACCEPTED:
         return last
     if last.place == start and last.sent.src == first.received.dst:
         return last
-    return replace(
-        last, disposition=Disposition.UNEXPECTED, icmp=_port_unreachable(last) if last.place != start else None
-    )
+    error = _port_unreachable(network, last) if last.place != start else None
+    return replace(last, disposition=Disposition.UNEXPECTED, icmp=error)
 
 
 def _journey(network: Network, place: str, packet: Packet, memory: Memory) -> tuple[Hop, ...]:

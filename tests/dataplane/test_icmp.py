@@ -142,3 +142,8 @@ def test_behind_a_dead_wire_only_a_failed_question_is_told(
     found = trace(down, "a1", "b1", learned=trace(network, "a1", "b1").learned if warm else None)
     assert (found.disposition, found.died_at) == (disposition, "node-b")
     assert told(found) == errors
+
+
+def test_nobody_answers_a_broadcast_that_nobody_listens_to():
+    last = trace(article(), "a1", "172.16.8.127", proto="udp", dport=53, served=False).request[-1]
+    assert last.disposition is Disposition.REFUSED and last.icmp is None

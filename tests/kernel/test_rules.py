@@ -1,0 +1,70 @@
+"""Rules that nobody of the control plane writes: the model reads them as a real kernel does."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from flannelviz import trace
+from flannelviz.kernel import agrees
+from flannelviz.network import Network
+from flannelviz.tables import Chain, Match, Rule
+from tests.kernel.conftest import MakeLab, counted
+
+A1, DB = IPv4Address("172.16.0.130"), IPv4Address("192.168.0.12")
+
+
+def on_node_a(*chains: Chain) -> Network:
+    tables = counted().tables("node-a")
+    old = (tables.chain(chain.table, chain.name) for chain in chains)
+    return counted().writing("node-a", tables.without(*filter(None, old)).adding(*chains))
+
+
+def to(address: IPv4Address) -> Match:
+    return Match(IPv4Network(address))
+
+
+def rejecting(chain: str, kind: str, proto: str | None = None) -> Network:
+    rule = Rule("REJECT", proto=proto, options=(f"--reject-with {kind}",))
+    return on_node_a(Chain("filter", chain, "ACCEPT", (rule,)))
+
+
+def led_to_a1(**drop: str) -> Network:
+    """node-a, which sends to a1 what is for the database, and drops some of it."""
+    chains = (
+        Chain("nat", "OUTPUT", "ACCEPT", (Rule("DNAT", dst=to(DB), to=(A1, None)),)),
+        Chain("filter", "OUTPUT", "ACCEPT", (Rule("DROP", **drop),)),
+    )
+    return on_node_a(*chains)
+
+
+CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
+
+
+@pytest.mark.parametrize(
+    ("network", "source", "destination", "proto"),
+    [
+        pytest.param(CLOSED, "node-a", "node-a", "icmp", id="OUTPUT is asked over lo"),
+        pytest.param(CLOSED, "node-a", "172.16.0.129", "icmp", id="OUTPUT is asked on the way to an own address"),
+        pytest.param(CLOSED, "node-a", "db", "udp", id="OUTPUT drops what leaves"),
+        pytest.param(led_to_a1(out_dev="cni0"), "node-a", "db", "icmp", id="after DNAT not the new device"),
+        pytest.param(led_to_a1(out_dev="eth0"), "node-a", "db", "icmp", id="but that of the first route"),
+        pytest.param(rejecting("FORWARD", "icmp-admin-prohibited"), "a1", "b1", "udp", id="prohibited"),
+        pytest.param(rejecting("FORWARD", "icmp-host-unreachable"), "a1", "b1", "udp", id="host unreachable"),
+        pytest.param(rejecting("FORWARD", "tcp-reset", "tcp"), "a1", "b1", "tcp", id="a reset is no ICMP error"),
+        pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "node-a", "udp", id="from the address asked"),
+        pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "172.16.0.129", "udp", id="cni0's, too"),
+        pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "b1", "172.16.0.129", "udp", id="from afar"),
+        pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "b1", "node-a", "udp", id="eth0's, from afar"),
+    ],
+)
+def test_model_and_kernel_agree(make_lab: MakeLab, network: Network, source: str, destination: str, proto: str) -> None:
+    dport = 0 if proto == "icmp" else 53
+    model = trace(network, source, destination, proto=proto, dport=dport)
+    kernel = make_lab(network).trace(source, destination, proto=proto, dport=dport)
+    assert agrees(model, kernel) == ()
+
+
+def test_every_kind_of_reject_is_told_apart() -> None:
+    kinds = ("net-unreachable", "host-unreachable", "port-unreachable", "net-prohibited", "host-prohibited")
+    said = {trace(rejecting("FORWARD", f"icmp-{kind}"), "a1", "b1").request[-1].icmp.what for kind in kinds}
+    assert said == {kind.replace("-", " ") for kind in kinds}

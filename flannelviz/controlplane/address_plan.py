@@ -29,6 +29,7 @@ SERVICE_MASKS = range(16, 25)
 MAX_ROUTE_TABLES = 10  # of one VPC, the system table included
 MIN_MTU = 68  # bytes
 PORTS = range(1, 65536)
+NAT_EIP = IPv4Address("198.51.100.1")  # of the NAT gateway
 
 
 # --- How much fits -------------------------------------------------------------------------------------------------
@@ -243,8 +244,12 @@ def _check_addresses(plan: ClusterPlan) -> None:
 
 
 def _check_eips(plan: ClusterPlan) -> None:
-    for eip in _repeated(str(machine.eip) for machine in machines(plan) if machine.eip is not None):
-        raise AddressPlanError(f"two machines have the EIP {eip}, and an EIP is bound to one; take another")
+    bound = [NAT_EIP] if plan.nat_gateway else []
+    bound += [machine.eip for machine in machines(plan) if machine.eip is not None]
+    for eip in _repeated(map(str, bound)):
+        raise AddressPlanError(
+            f"two have the EIP {eip}, and an EIP is bound to one ECS or NAT gateway; take another"
+        )
 
 
 def _check_pod_cidrs(plan: ClusterPlan) -> None:

@@ -13,6 +13,7 @@ from hashlib import sha1
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from flannelviz.controlplane.address_plan import (
+    NAT_EIP,
     SYSTEM_TABLE,
     check_plan,
     free_route_entries,
@@ -42,7 +43,6 @@ from flannelviz.tables import (
 )
 
 __all__ = [
-    "EIP",
     "NAT_GATEWAY",
     "SECURITY_GROUP",
     "SYSTEM_TABLE",
@@ -64,7 +64,6 @@ __all__ = [
 
 SECURITY_GROUP = "sg-cluster"
 NAT_GATEWAY = "ngw-internet"
-EIP = IPv4Address("198.51.100.1")
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 
 
@@ -108,7 +107,7 @@ def _security_group(plan: ClusterPlan) -> SecurityGroup:
     return SecurityGroup(SECURITY_GROUP, (rule,))
 
 
-def create_nat_gateway(vpc: VpcTables, plan: ClusterPlan, eip: IPv4Address = EIP) -> VpcTables:
+def create_nat_gateway(vpc: VpcTables, plan: ClusterPlan, eip: IPv4Address = NAT_EIP) -> VpcTables:
     """Return `vpc` with an Internet NAT gateway: a default route in the system table, and SNAT entries.
 
     Shape: one SNAT entry for each vSwitch that has nodes, or for every vSwitch while there is no node. The default

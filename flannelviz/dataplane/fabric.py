@@ -300,6 +300,11 @@ def _eip_owner(network: Network, eip: IPv4Address) -> Eni | None:
     return by_eip.get(eip)
 
 
+def _is_own(network: Network, address: IPv4Address) -> bool:
+    """Return whether a public address is an EIP of an ECS here, or of the NAT gateway."""
+    return _eip_owner(network, address) is not None or any(entry.eip == address for entry in network.vpc.snat)
+
+
 def _over_leased_line(network: Network, dst: IPv4Address) -> bool:
     """Return whether the host outside has a route to `dst` over a leased line."""
     line = network.vpc.leased_line
@@ -331,6 +336,10 @@ def _at_public_host(visit: Visit) -> Disposition:
         saying = ("the Internet has no route to the private address {}", visit.packet.dst)
         visit.note("route", saying, asking=(PATH, visit.packet.dst))
         return Disposition.NO_ROUTE
+    if _is_own(visit.network, visit.packet.dst):
+        saying = ("{} is a public address of this VPC: whether it comes back in is not confirmed", visit.packet.dst)
+        visit.note("unknown", saying, asking=EIPS)
+        return Disposition.UNKNOWN
     taken = ("a public host takes it; it sees source {}", visit.packet.src)
     visit.note("local", taken, asking=("tcpdump -n host {}", visit.packet.src))
     return Disposition.ACCEPTED

@@ -153,6 +153,17 @@ def test_a_node_with_its_own_eip_needs_no_nat_gateway() -> None:
     assert not trace(network, "b1", "Internet").ok
 
 
+def test_whether_an_own_public_address_leads_back_in_is_not_known(network: Network) -> None:
+    found = trace(network, "a1", NAT_EIP)
+    assert (found.disposition, found.died_at) == (Disposition.UNKNOWN, "Internet")
+    assert "is a public address of this VPC" in found.request[-1].steps[-1].says
+
+
+def test_the_vpc_sends_nothing_of_its_own(network: Network) -> None:
+    with pytest.raises(PacketError, match="send from an ECS, a pod, or the Internet"):
+        trace(network, "VPC", "a1")
+
+
 def test_the_internet_knows_no_private_address(network: Network) -> None:
     assert trace(network, "Internet", "a1").disposition is Disposition.NO_ROUTE
     assert trace(network, "Internet", NAT_EIP).died_at == "VPC"

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from flannelviz import article, article_timeline, break_network, trace
+from flannelviz import article, article_timeline, break_network, large, trace
 from flannelviz.views import stage
 from flannelviz.views.stage import Choice, Question, Stage
+from flannelviz.views.stage.assets import MODULE
 from flannelviz.views.stage.page import page as written
 from tests.browser.shots import SHOTS
 from tests.views.test_stage import HOSTILE, hostile_scripts
@@ -280,28 +281,115 @@ def test_an_answer_may_be_a_place_in_the_picture(show: Callable[..., Page]) -> N
     assert page.locator(".fv-answer").get_attribute("data-correct") == "yes"
 
 
-def test_ends_need_a_kernel_and_say_so(show: Callable[..., Page]) -> None:
-    page = show(journey(trace=trace))
-    page.get_by_role("button", name="Choose both ends").click()
-    box(page, "default/a2").focus()
-    page.keyboard.press("Enter")
-    box(page, "default/b2").click()
-    expect(page.locator(".fv-message[role=status]")).to_contain_text("This needs a running notebook")
-    assert says(page).startswith("hop 1 of 10"), "what was there stays"
+def test_a_page_without_a_kernel_offers_nothing_that_needs_one(show: Callable[..., Page]) -> None:
+    huge = large(300, 30)
+    page = show(stage.journey(huge, trace(huge, "a1", "b1"), trace=trace))
+    expect(page.get_by_role("button", name="Choose both ends")).to_have_count(0)
+    expect(page.locator("svg.fv .fv-fold")).not_to_have_count(0)
+    expect(page.locator("svg.fv .fv-fold[role=button]")).to_have_count(0)
+    search = page.get_by_role("searchbox")
+    for text, told in (("pod-300-30", "Nothing that is drawn here is called pod-300-30."), ("+ 2", "is called + 2")):
+        search.fill(text)
+        search.press("Enter")
+        expect(page.locator(".fv-message[role=status]")).to_contain_text(told)
+    assert "running notebook" not in page.locator(".fv-stage").inner_text()
 
 
-def test_search_finds_a_pod_by_its_address(show: Callable[..., Page]) -> None:
+@pytest.mark.parametrize("text", ["172.16.8.3", "default/b2", "B2", "lt/b2"])
+def test_search_finds_a_pod_by_its_address_its_name_or_a_part(show: Callable[..., Page], text: str) -> None:
     page = show(journey(trace=trace))
-    page.get_by_role("searchbox").fill("172.16.8.3")
+    page.get_by_role("searchbox").fill(text)
     page.get_by_role("searchbox").press("Enter")
     expect(box(page, "default/b2")).to_be_focused()
+    expect(page.locator("svg.fv .fv-pod[data-hint]")).to_have_count(1)
+    page.get_by_role("slider").press("ArrowRight")
+    expect(page.locator("svg.fv [data-hint]")).to_have_count(0)
+
+
+# --- keys and what is read out --------------------------------------------------------------------------------------
+
+
+def test_tab_stops_at_controls_and_once_at_each_picture(show: Callable[..., Page]) -> None:
+    page = show(journey(trace=trace))
+    stops = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.getAttribute('class') ?? document.activeElement.localName"))
+    assert "fv" not in stops, "the picture itself is no stop"
+    assert sum(stop.startswith("fv-box") for stop in stops) == 1
+
+
+def test_what_is_in_a_card_keeps_its_keys(show: Callable[..., Page]) -> None:
+    page = show(stage.events(article_timeline()))
+    page.get_by_role("slider").fill("9")
+    fold = page.locator(".fv-cards summary").first
+    assert fold.get_attribute("data-lm-suppress-shortcuts") == "true"
+    fold.press("Space")
+    expect(page.locator(".fv-cards details[open]")).to_have_count(1)
+    fold.press("ArrowRight")
+    expect(page.locator(".fv-counter")).to_have_text("event 9 of 60")
+    page = show(journey())
+    page.set_viewport_size({"width": 360, "height": 900})
+    wide = page.locator(".fv-cards .fv-table[data-more]").first
+    assert wide.get_attribute("data-lm-suppress-shortcuts") == "true"
+    wide.press("ArrowRight")
+    page.wait_for_function("frame => frame.scrollLeft > 0", arg=wide.element_handle())
+    expect(page.locator(".fv-counter")).to_have_text("hop 1 of 10")
+
+
+def test_a_table_that_was_scrolled_to_its_end_fades_no_more(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    page.set_viewport_size({"width": 360, "height": 900})
+    wide = page.locator(".fv-cards .fv-table")
+    expect(wide).to_have_attribute("data-more", "")
+    wide.evaluate("frame => frame.scrollTo(9999, 0)")
+    expect(wide).not_to_have_attribute("data-more", "")
+    wide.evaluate("frame => frame.scrollTo(0, 0)")
+    expect(wide).to_have_attribute("data-more", "")
+
+
+SAID = """stage => [...stage.querySelectorAll('output, [role=status], [role=alert], [aria-live]')]
+    .filter(region => region.ariaLive !== 'off' && region.checkVisibility()).map(region => region.textContent)"""
+
+
+def test_each_step_is_said_once(show: Callable[..., Page]) -> None:
+    page = show(journey())
+    slider, read = page.get_by_role("slider"), page.locator(".fv-stage")
+    slider.press("ArrowRight")
+    assert (slider.get_attribute("aria-valuetext"), "".join(read.evaluate(SAID))) == (says(page), "")
+    page.get_by_role("button", name="next hop").press("Enter")
+    assert "".join(read.evaluate(SAID)) == says(page)
+
+
+def test_a_question_is_said_and_its_choices_are_walked_with_arrows(show: Callable[..., Page]) -> None:
+    page = show(journey(questions=[QUESTION]))
+    asks = page.locator(".fv-question[role=status]")
+    expect(asks).to_have_text("")
+    assert asks.evaluate("region => region.checkVisibility()"), "what is hidden is no live region"
+    page.get_by_role("slider").press("End")
+    expect(asks).to_have_text("Which row decides at the VPC?")
+    choices = page.locator(".fv-choices button")
+    choices.first.focus()
+    for key, at in (("ArrowDown", 1), ("ArrowDown", 0), ("ArrowUp", 1), ("ArrowLeft", 0), ("ArrowRight", 1)):
+        page.keyboard.press(key)
+        expect(choices.nth(at)).to_be_focused()
+        expect(page.locator(".fv-counter")).to_have_text("hop 2 of 10")
+    page.keyboard.press("Enter")
+    expect(asks).to_have_text("")
+    verdict = page.locator(".fv-answer")
+    expect(verdict).to_be_focused()
+    assert verdict.get_attribute("role") == "group", "its focus reads it out, and nothing else does"
+    assert verdict.get_attribute("aria-label").startswith("\u00d7 Not right: 0.0.0.0/0 A default route")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".fv-counter")).to_have_text("hop 4 of 10")
 
 
 # --- bad states -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 0}, {"steps": []}, {"pictures": [{}]}, {"pictures": None}, {"twin": None}]
+    "change",
+    [{"version": 0}, {"steps": []}, {"pictures": [{}]}, {"pictures": []}, {"pictures": None}, {"twin": None}],
 )
 def test_a_state_of_another_form_is_refused(offline: BrowserContext, tmp_path: Path, change: dict[str, object]) -> None:
     made = journey()
@@ -310,6 +398,57 @@ def test_a_state_of_another_form_is_refused(offline: BrowserContext, tmp_path: P
     page = offline.new_page()
     page.goto(file.as_uri())
     expect(page.get_by_role("alert")).to_contain_text("Run this cell again")
+
+
+# A host's model that tells who still listens, and a stage on it; `damage` changes its script before it is shown.
+WATCHED = """async ([code, state, damage]) => {
+    const module = await import(URL.createObjectURL(new Blob([code], {type: 'text/javascript'})));
+    const listening = new Map(), watching = new Set();
+    const Observer = window.ResizeObserver;
+    window.ResizeObserver = class extends Observer {
+        observe(target) { watching.add(this); super.observe(target); }
+        disconnect() { watching.delete(this); super.disconnect(); }
+    };
+    for (const {keys, value} of damage) {
+        const last = keys.pop();
+        keys.reduce((found, key) => found[key], state.script)[last] = value;
+    }
+    const count = by => name => listening.set(name, (listening.get(name) ?? 0) + by);
+    document.body.textContent = '';
+    const leave = module.default.render({el: document.body, model: {
+        get: name => state[name], set: (name, value) => { state[name] = value; }, save_changes() {},
+        on: count(1), off: count(-1),
+    }});
+    window.left = () => [[...listening].filter(([, n]) => n).map(([name]) => name), watching.size];
+    window.leave = leave;
+}"""
+STRANGE = {"a name": "that no attribute has"}
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "at a later step"])
+def test_a_stage_that_fails_is_refused_and_leaves_nothing_behind(offline: BrowserContext, later: bool) -> None:
+    made = journey()
+    elements, looks = made.script["pictures"][0]["drawn"]["elements"], made.script["pictures"][0]["drawn"]["looks"]
+    step = 4 if later else 0
+    found = (
+        (i, j) for i, element in enumerate(elements) for j, version in enumerate(element["at"]) if version[0] == step
+    )
+    number, version = next(found)
+    damage = [
+        {"keys": ["pictures", 0, "drawn", "looks", len(looks)], "value": STRANGE},
+        {"keys": ["pictures", 0, "drawn", "elements", number, "at", version, 1], "value": len(looks)},
+    ]
+    page = offline.new_page()
+    page.evaluate(WATCHED, [MODULE, made.state(), damage])
+    if later:
+        slider = page.get_by_role("slider")
+        for _ in range(3):
+            slider.press("ArrowRight")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be shown")
+    expect(page.locator(".fv-stage > *")).to_have_count(1)
+    assert page.evaluate("left()") == [["change:script"], 0]
+    page.evaluate("leave()")
+    assert page.evaluate("left()") == [[], 0]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -323,6 +462,62 @@ def test_nothing_is_wider_than_the_page(chromium: Browser, show: Callable[..., P
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"stage-{scheme}-{width}.png", full_page=True)
     context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(
+    "name", ["x" * 253, "\u05e9\u05b7\u05c1\u05dc\u05d5\u05b9\u05dd\u0627\u0644\u0639\u0642\u062f\u0629" * 4]
+)
+def test_a_long_name_or_one_from_right_to_left_stays_on_the_page(
+    show: Callable[..., Page], name: str, width: int
+) -> None:
+    page = show(Stage(hostile_scripts(name)[0], str))
+    page.set_viewport_size({"width": width, "height": 900})
+    page.locator("svg [aria-description^=look]").first.press("Enter")
+    page.locator(".fv-twin summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    beyond = """svg => [...svg.querySelectorAll('g[data-i]:not([data-absent]) > text')]
+        .filter(text => {
+            const own = text.getBBox(), rect = text.parentElement.querySelector('rect');
+            const around = rect ? rect.getBBox() : svg.viewBox.baseVal;
+            return own.x < around.x - 1 || own.x + own.width > around.x + around.width + 1;
+        }).map(text => text.textContent)"""
+    assert page.locator("svg.fv").evaluate(beyond) == []
+
+
+# Every letter twice as large, as a reader can set it where the page itself stays as it is.
+TWICE = """stage => {
+    const all = [...stage.querySelectorAll('*')].filter(one => !one.closest('svg'));
+    const sizes = all.map(one => parseFloat(getComputedStyle(one).fontSize));
+    all.forEach((one, i) => { one.style.fontSize = `${2 * sizes[i]}px`; });
+}"""
+# Controls whose text does not fit into them, and pairs of controls that lie on one another.
+CRAMPED = """stage => {
+    const all = [...stage.querySelectorAll('button, select, input, summary')].filter(one => one.checkVisibility());
+    const clipped = all.filter(one => one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1);
+    const boxes = all.map(one => one.getBoundingClientRect());
+    const on = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+    const under = i => all.slice(0, i).filter((_, j) => on(boxes[i], boxes[j]));
+    const pairs = all.flatMap((one, i) => under(i).map(other => [one, other]));
+    const outside = all.filter((_, i) => boxes[i].right > innerWidth + 1 && !all[i].closest('.fv-table'));
+    const size = one => parseFloat(getComputedStyle(one).fontSize);
+    const low = all.filter((one, i) => one.matches('select, [type=search]') && boxes[i].height < 1.2 * size(one));
+    const name = one => one.ariaLabel || one.textContent || one.localName;
+    return [clipped.map(name), pairs.map(pair => pair.map(name)), outside.map(name), low.map(name)];
+}"""
+
+
+@pytest.mark.parametrize("width", [640, 1280])
+def test_text_of_twice_the_size_is_not_clipped(show: Callable[..., Page], width: int) -> None:
+    page = show(journey(trace=trace, questions=[QUESTION]))
+    page.set_viewport_size({"width": width, "height": 900})
+    page.get_by_role("slider").press("End")
+    page.locator("svg [aria-description^=look]").first.press("Enter")
+    page.locator(".fv-stage").evaluate(TWICE)
+    assert page.locator(".fv-stage").evaluate(CRAMPED) == [[], [], [], []]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"stage-text-200-{width}.png", full_page=True)
 
 
 # --- text from outside ----------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ import test from 'node:test';
 
 const source = await readFile(new URL('../../flannelviz/views/stage/stage.js', import.meta.url), 'utf8');
 const stage = await import(`data:text/javascript;base64,${Buffer.from(source).toString('base64')}`);
-const { VERSION, along, asked, changes, keyed, lineAt, reach, refusal, toward, usersOf, versionAt } = stage;
+const {
+  VERSION, along, asked, called, changes, keyed, known, lineAt, reach, refusal, sameWalk, toward, usersOf, versionAt,
+} = stage;
 
 const drawn = {
   elements: [
@@ -16,9 +18,9 @@ const drawn = {
 };
 const script = {
   version: VERSION,
-  steps: [{ uses: [[]] }, { uses: [[4, 5]] }, { uses: [[5]] }, { uses: [[]] }],
-  questions: [{ step: 2 }, { step: 3 }],
-  pictures: [{}],
+  steps: [[], [4, 5], [5], []].map((uses, k) => ({ says: `hop ${k}`, cards: [''], uses: [uses] })),
+  questions: [{ step: 2, asks: 'Who?', choices: [{}, {}] }, { step: 3, asks: 'Where?', choices: [{}] }],
+  pictures: [{ drawn: { ...drawn, looks: [], marks: [] }, inside: { lines: [], tables: [], rooms: [] } }],
   twin: { head: [], rows: [] },
 };
 
@@ -100,9 +102,48 @@ test('the dot runs along all lines, from the first point to the last', () => {
 
 test('a state that cannot be shown is refused in a sentence', () => {
   assert.equal(refusal(script), '');
-  for (const broken of [null, undefined, {}, 'text', 7, [], { version: VERSION }, { ...script, steps: [] }, { ...script, twin: 1 }]) {
-    assert.match(refusal(broken), /^This stage .*Run this cell again\.$/);
+  for (const broken of [null, undefined, {}, 'text', 7, []]) {
+    assert.match(refusal(broken), /^This stage has no content.*Run this cell again\.$/);
   }
   assert.match(refusal({ ...script, version: 0 }), /form 0, and form 1/);
   assert.match(refusal({ ...script, version: { a: 1 } }), /saved in form/);
+});
+
+test('whatever a script lacks, it is refused before anything of it is drawn', () => {
+  const [first, ...others] = script.steps;
+  const [picture] = script.pictures;
+  for (const lacks of [
+    { steps: [] }, { steps: null }, { pictures: [] }, { pictures: [{}] }, { pictures: [null] }, { twin: 1 }, { twin: null },
+    { steps: [...others, { ...first, cards: undefined }] }, { steps: [...others, null] }, { steps: [{ ...first, says: 7 }] },
+    { steps: [{ ...first, uses: {} }] }, { questions: null }, { questions: [{ step: 1 }] }, { questions: [{ choices: [] }] },
+    { ends: {} }, { pictures: [{ ...picture, inside: null }] }, { pictures: [{ ...picture, drawn: { elements: [] } }] },
+    { pictures: [{ ...picture, drawn: { ...picture.drawn, elements: [{ key: 'a' }] } }] },
+    { pictures: [{ ...picture, inside: { ...picture.inside, lines: [{ text: '' }] } }] },
+  ]) {
+    assert.match(refusal({ ...script, ...lacks }), /^This stage was saved incompletely/, JSON.stringify(lacks));
+  }
+  assert.equal(refusal({ ...script, ends: { places: [['a', 'node-a']] } }), '');
+  assert.equal(refusal({ ...script, ends: null }), '');
+});
+
+test('of the saved answers only the first to each question that is asked counts', () => {
+  assert.deepEqual(known(script, [[1, 0], [0, 1], [0, 0]]), [[1, 0], [0, 1]]);
+  assert.deepEqual(known(script, [[0, 2], [2, 0], [-1, 0], ['x', 0], [0], 7, null]), []);
+  for (const damaged of [undefined, null, 'x', 7, {}]) assert.deepEqual(known(script, damaged), []);
+});
+
+test('a walk is the same if its steps say the same and the same is asked', () => {
+  const unfolded = { ...script, pictures: [], focus: 'pod' };
+  assert.ok(sameWalk(script, unfolded));
+  assert.ok(!sameWalk(script, { ...script, steps: script.steps.slice(1) }));
+  assert.ok(!sameWalk(script, { ...script, questions: [] }));
+});
+
+test('a place is called by its whole name or address, never by a part of it', () => {
+  const words = ['a1', '172.16.0.130'];
+  for (const name of ['default/a1', 'A1', '172.16.0.130']) assert.ok(called(name, 'default/a1', words), name);
+  for (const name of ['a', 'default', '172.16.0.13', '16.0.130', '']) assert.ok(!called(name, 'default/a1', words), name);
+  assert.ok(!called('a1', 'prod/a1', words), 'only Python knows whether there is a default/a1');
+  assert.ok(called('172.16.0.129', 'node-a', ['cni0', '172.16.0.129/25']));
+  assert.ok(!called('25', 'node-a', ['cni0', '172.16.0.129/25']));
 });

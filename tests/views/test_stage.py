@@ -14,11 +14,12 @@ from typing import Any
 import playwright
 import pytest
 
-from flannelviz import article, article_timeline, break_network, large, read_kubectl, trace
+from flannelviz import article, article_timeline, break_network, lab, large, read_kubectl, trace
+from flannelviz.controlplane.timeline import build
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Trace
-from flannelviz.topologies import three_nodes
+from flannelviz.topologies import plan, three_nodes
 from flannelviz.views import stage
 from flannelviz.views.scene import scene
 from flannelviz.views.stage import Choice, Question
@@ -188,6 +189,40 @@ def test_answers_can_be_read() -> None:
     assert made.answered == ((QUESTION, "that", False),)
 
 
+def test_an_answer_counts_once_and_only_to_what_is_asked() -> None:
+    made = stage.journey(article(), trace(article(), "a1", "b1"), [QUESTION], trace=trace)
+    made.answers = [[0, 1], [0, 0], [0, 7], [3, 0]]
+    assert [answer.label for answer in made.answered] == ["that"]
+    made.travel("a2", "a1")
+    made.answers = [[0, 1]]  # it was on its way while other ends were chosen
+    assert made.answered == ()
+
+
+@pytest.mark.parametrize("before", [0, -1])
+def test_nothing_is_asked_before_the_start(before: int) -> None:
+    with pytest.raises(ValueError, match=f"^{before} is no step to ask before; steps count from 1"):
+        lab.ask("Which?", {"this": "it is"}, right="this", before=before)
+
+
+@pytest.mark.parametrize("before", [0, 11, 99])
+def test_nothing_is_asked_before_a_step_that_there_is_not(before: int) -> None:
+    with pytest.raises(ValueError, match=f"before hop {before}: the last one is 10; ask before hop 1 to 10"):
+        stage.journey(article(), trace(article(), "a1", "b1"), [replace(QUESTION, step=before)])
+
+
+def test_where_nothing_happens_nothing_is_asked() -> None:
+    with pytest.raises(ValueError, match="there is no hop to ask before"):
+        stage.journey(article(), None, [QUESTION])
+
+
+def test_too_many_events_are_refused_with_a_way_out() -> None:
+    timeline = build(plan(100, 2))
+    with pytest.raises(ValueError, match=r"2,607 events are more than the 400 .* name one of its stages, or"):
+        events_script(timeline)
+    with pytest.raises(ValueError, match=r"900 events .* holds; build a timeline of fewer nodes .* timeline.at\(k\)"):
+        events_script(timeline, "node")
+
+
 # --- other ends, search, folds --------------------------------------------------------------------------------------
 
 
@@ -222,6 +257,33 @@ def test_search_finds_what_is_folded_by_name_part_of_it_or_address() -> None:
         assert element
     with pytest.raises(UnknownPlaceError):
         made.find("203.0.113.99")
+
+
+def test_search_goes_to_what_is_called_so_before_what_is_called_more() -> None:
+    huge = large(300, 30)
+    made = stage.journey(huge, None, trace=trace)
+    exact = next(name for name in huge.pods if str(huge.pod_ip(name)) == "10.0.74.2")
+    for text, place in (
+        ("10.0.74.2", exact),
+        ("node-30", "node-30"),
+        ("POD-300-3", "default/pod-300-3"),
+        ("300-30", "default/pod-300-30"),
+        ("vpc", "VPC"),
+    ):
+        assert made._place(text) == place
+    twice = replace(huge, pods={**huge.pods, **{f"{space}/web": replace(huge.pods[exact]) for space in "ab"}})
+    assert stage.journey(twice, None, trace=trace)._place("web") == "a/web", "the first of two of one name"
+
+
+def test_whoever_searches_or_unfolds_stays_where_they_are() -> None:
+    huge = large(300, 30)
+    made = stage.journey(huge, trace(huge, "a1", "b1"), [QUESTION], trace=trace)
+    made.step, made.answers = 5, [[0, 0]]
+    made.wish = {"find": "pod-300-30", "number": 1}
+    made.wish = {"open": "node-a", "drawn": [place for _, place in made.script["ends"]["places"]], "number": 2}
+    assert made.reply == {"number": 2, "says": ""}
+    assert (made.step, made.answers, len(made.script["questions"])) == (5, [[0, 0]], 1)
+    assert "default/a12" in {place for _, place in made.script["ends"]["places"]}
 
 
 def test_a_fold_opens_its_next_places() -> None:

@@ -62,10 +62,12 @@ class Question:
 def asked(question: str, choices: Mapping[str, str], *, right: str, before: int, boxes: Mapping[str, str]) -> Question:
     """Return a question in plain words; `choices` has the reason of the right one, the misconception of any other.
 
-    Raises: ValueError if the right answer is none of the choices.
+    Raises: ValueError if the right answer is none of the choices, or `before` is no step that can be asked about.
     """
     if right not in choices:
         raise ValueError(f"the right answer {right} has no text; give its reason beside the other choices")
+    if before < 1:
+        raise ValueError(f"{before} is no step to ask before; steps count from 1, and step 0 is the start")
     told = (Choice(plain(label), prose(why), label == right, boxes.get(label, "")) for label, why in choices.items())
     return Question(before, prose(question), tuple(told))
 
@@ -81,10 +83,8 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The ends of a journey, and which element stands for which place: (key, place)."""
+    """What a reader may choose as an end of a journey: (key of the element, place)."""
 
-    source: str
-    destination: str
     places: tuple[tuple[str, str], ...]
 
 
@@ -103,6 +103,14 @@ class Script:
     ends: Ends | None = None  # None: nobody answers a wish
     focus: str = ""  # the element to show first
     version: int = VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse a question that is asked before a step that there is not. Raises: ValueError."""
+        last = len(self.steps) - 1
+        for step in (question.step for question in self.questions):
+            if not 1 <= step <= last:
+                there = f"ask before {self.noun} 1 to {last}" if last else f"there is no {self.noun} to ask before"
+                raise ValueError(f"nothing can be asked before {self.noun} {step}: the last one is {last}; {there}")
 
     def plain(self) -> dict[str, Any]:
         """Return the script as what JSON knows."""

@@ -47,7 +47,7 @@ def journey_script(
     says = _said(whole.says, trace, questions)
     picture, uses = _way(network, trace, whole, len(trace.hops), says)
     hops = (_hop(trace, k, uses[k]) for k in range(1, len(trace.hops) + 1))
-    ends = Ends(trace.source, trace.destination, _picks(whole.boxes)) if asks else None
+    ends = Ends(_picks(whole.boxes)) if asks else None
     shown = next((box.id for box in whole.boxes if box.place in focus[:1] and box.kind in PICKED), "")
     return Script(
         "journey",
@@ -138,8 +138,10 @@ def events_script(timeline: Moments, stage: Stage | None = None, questions: Sequ
     """
     first, last = ends_of(timeline, stage)
     if last - first >= MOST_EVENTS:
+        named = "" if stage else "name one of its stages, or "
         raise ValueError(
-            f"{last - first + 1:,} events are more than the {MOST_EVENTS} that a stage holds; name a stage"
+            f"{last - first + 1:,} events are more than the {MOST_EVENTS} that a stage holds; {named}build a timeline of"
+            " fewer nodes and pods, or look at one moment of this one: timeline.at(k) is the network after event k"
         )
     networks = [timeline.at(k) for k in range(first - 1, last + 1)]
     happened = [timeline.event(k) for k in range(first, last + 1)]

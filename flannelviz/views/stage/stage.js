@@ -9,6 +9,8 @@ const TRAVEL = 600; // ms that the dot takes for one step
 const SETTLED = 150; // ms after a step until the kernel hears of it, and wide tables are looked for
 const PATIENCE = 5000; // ms that a kernel gets to answer
 const ALONE = 'This needs a running notebook: run this cell again, then choose.';
+const BUSY = 'No answer yet: the kernel is busy, and answers when it is done.';
+const ADDRESS = /^\d+\.\d+\.\d+\.\d+$/;
 const HIDDEN = { 'data-absent': '' };
 const ABSENT = [0, -1, -1]; // version of what is not there: no look, no mark
 
@@ -46,8 +48,8 @@ export function usersOf(script, p, line) {
 
 /** Return the number of the question that bars the step after `k`, or -1. */
 export function asked(script, answers, k) {
-  const done = answers.map(([question]) => question);
-  return script.questions.findIndex(({ step }, i) => step === k + 1 && !done.includes(i));
+  const done = new Set(answers.map(([question]) => question));
+  return script.questions.findIndex(({ step }, i) => step === k + 1 && !done.has(i));
 }
 
 /** Return the step one gets to on the way to `wanted`: at most the one before an open question. */
@@ -56,6 +58,30 @@ export function reach(script, answers, wanted) {
   const to = Math.min(Math.max(Math.trunc(wanted) || 0, 0), last);
   const barred = script.questions.filter((_, i) => !answers.some(([question]) => question === i));
   return Math.min(to, ...barred.map(({ step }) => Math.max(step - 1, 0)));
+}
+
+/** Return those of the saved answers that the script knows, the first one to each question. */
+export function known(script, saved) {
+  const given = new Map();
+  for (const pair of Array.isArray(saved) ? saved : []) {
+    const [question, choice] = Array.isArray(pair) ? pair : [];
+    if (script.questions[question]?.choices[choice] && !given.has(question)) given.set(question, choice);
+  }
+  return [...given];
+}
+
+/** Return whether two scripts take the same steps and ask the same: whoever is at a step of one may stay there. */
+export function sameWalk(one, other) {
+  const [a, b] = [one, other].map(({ steps, questions }) => JSON.stringify(
+    [steps.map(({ says }) => says), questions.map(({ step, asks }) => [step, asks])],
+  ));
+  return a === b;
+}
+
+/** Return whether `place`, with such words in its box, is called just `text`: by its name, or by its address. */
+export function called(text, place, words) {
+  const addresses = words.map((word) => word.split('/')[0]).filter((word) => ADDRESS.test(word));
+  return [place, place.replace(/^default\//, ''), ...addresses].some((name) => name.toLowerCase() === text.toLowerCase());
 }
 
 /** Return where a key leads from step `k`, or null if it leads nowhere. */
@@ -103,9 +129,24 @@ export function refusal(script) {
     const [saved, own] = [String(script.version).slice(0, 20), VERSION];
     return `This stage was saved in form ${saved}, and form ${own} is shown here. Run this cell again.`;
   }
-  const lists = [script.steps, script.pictures, script.questions, script.twin?.rows, script.twin?.head];
-  const whole = lists.every(Array.isArray) && script.steps.length && script.steps.every(({ uses }) => Array.isArray(uses));
-  return whole ? '' : 'This stage was saved incompletely, and cannot be shown. Run this cell again.';
+  return whole(script) ? '' : 'This stage was saved incompletely, and cannot be shown. Run this cell again.';
+}
+
+/** Return whether everything is there that is read at any step. */
+function whole({ pictures, steps, questions, twin: table, ends }) {
+  const all = (list, is) => Array.isArray(list) && list.every((one) => one != null && is(one));
+  const text = (one) => typeof one === 'string';
+  const timed = ({ at }) => all(at, Array.isArray);
+  const drawing = ({ elements, looks, marks }) => all(elements, timed) && all(looks, Boolean) && all(marks, text);
+  const room = ({ tables }) => all(tables, Number.isInteger);
+  const tables = ({ lines }) => all(lines, Number.isInteger);
+  const picture = ({ drawn, inside }) => drawn != null && drawing(drawn) && inside != null
+    && all(inside.lines, timed) && all(inside.tables, tables) && all(inside.rooms, room);
+  const step = ({ says, cards, uses }) => text(says) && all(cards, text) && all(uses, Array.isArray);
+  const question = (one) => Number.isInteger(one.step) && text(one.asks) && all(one.choices, Boolean);
+  return all(pictures, picture) && pictures.length > 0 && all(steps, step) && steps.length > 0 && all(questions, question)
+    && table != null && all(table.head, text) && all(table.rows, (row) => all(row, text))
+    && (ends == null || all(ends.places, Array.isArray));
 }
 
 // --- small helpers -------------------------------------------------------------------------------------------------
@@ -125,7 +166,7 @@ function control(name, attributes, text) {
 
 function button(text, label, act) {
   const made = control('button', { type: 'button', 'aria-label': label, title: label }, text);
-  made.onclick = act;
+  made.addEventListener('click', act);
   return made;
 }
 
@@ -135,12 +176,14 @@ function dress(node, old, wanted) {
   for (const [key, value] of Object.entries(wanted)) if (old[key] !== value) node.setAttribute(key, value);
 }
 
-/** Let the keyboard reach tables that are wider than their frame. */
+/** Let the keyboard reach tables that are wider than their frame, which fade out where there is more. */
 function overflow(root) {
   for (const frame of root.querySelectorAll('.fv-table')) {
-    const wide = frame.scrollWidth > frame.clientWidth + 4;
-    frame.toggleAttribute('data-more', wide);
-    if (wide) frame.tabIndex = 0;
+    const beyond = () => frame.scrollWidth - frame.clientWidth;
+    frame.onscroll = () => frame.toggleAttribute('data-more', beyond() - frame.scrollLeft > 4);
+    frame.onscroll();
+    frame.dataset.lmSuppressShortcuts = 'true';
+    if (beyond() > 4) frame.tabIndex = 0;
     else frame.removeAttribute('tabindex');
   }
 }
@@ -153,17 +196,17 @@ const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 // --- one picture ---------------------------------------------------------------------------------------------------
 
+const element = (event) => event.target.closest?.('svg.fv > g > g[data-i]');
+
 /** Return a picture that can be moved to any step; `act(key, event)` is called for the element a reader chose. */
-function canvas({ drawn, says, label }, alone, opens, act, hover) {
+function canvas({ drawn, says, label }, single, opens, act, hover) {
   const frame = make('div', { class: 'fv-picture' });
   const svg = document.createElementNS(SVG, 'svg');
-  const { height } = drawn;
-  const left = alone ? 0 : GUTTER; // two pictures beside each other do without the names of the levels
+  const left = single ? 0 : GUTTER; // two pictures beside each other do without the names of the levels
   const width = drawn.width - left;
-  const name = `${label ? `${label}: ` : ''}${says}`;
   for (const [key, value] of Object.entries({
-    class: 'fv', viewBox: `${left} 0 ${width} ${height}`, role: 'group', 'aria-label': name, width: '100%',
-    style: `max-width:${width * 1.4}px;min-width:${width * 0.7}px`,
+    class: 'fv', viewBox: `${left} 0 ${width} ${drawn.height}`, role: 'group', 'aria-label': `${label ? `${label}: ` : ''}${says}`,
+    width: '100%', style: `max-width:${width * 1.4}px;min-width:${width * 0.7}px`,
   })) svg.setAttribute(key, value);
   svg.innerHTML = drawn.ground;
   const groups = new Map();
@@ -183,10 +226,13 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
   }
   const index = new Map(drawn.elements.map(({ key }, i) => [key, i]));
   const now = nodes.map(() => ABSENT);
+  const purposes = nodes.map(() => '');
   const dot = document.createElementNS(SVG, 'circle');
   dot.setAttribute('class', 'fv-dot');
   dot.setAttribute('r', '7');
   let frames = 0;
+  let hinted = [];
+  let wide = false;
 
   function apply(i, version) {
     const [node, before] = [nodes[i], now[i]];
@@ -199,22 +245,24 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
   }
 
   function places() {
-    return nodes.filter((node) => node.hasAttribute('role') && !node.hasAttribute('data-absent'));
+    return nodes.filter((_, i) => purposes[i]);
   }
 
   /** Make what can be opened or chosen reachable: one stop for Tab, arrow keys between places. */
   function reachable() {
     nodes.forEach((node, i) => {
       const { key, group } = drawn.elements[i];
-      const able = group === 'boxes' && now[i][1] >= 0 && opens(key, node.dataset.kind);
-      if (!able) {
-        for (const name of ['role', 'tabindex', 'aria-description']) node.removeAttribute(name);
+      const purpose = group === 'boxes' && now[i][1] >= 0 ? opens(key, node.dataset.kind) : '';
+      if (purpose === purposes[i]) return;
+      purposes[i] = purpose;
+      if (!purpose) {
+        for (const attribute of ['role', 'tabindex', 'aria-description']) node.removeAttribute(attribute);
         return;
       }
       node.setAttribute('role', 'button');
       node.dataset.lmSuppressShortcuts = 'true';
       if (!node.hasAttribute('tabindex')) node.setAttribute('tabindex', '-1');
-      node.setAttribute('aria-description', able); // its name is its title
+      node.setAttribute('aria-description', purpose); // its name is its title
     });
     const found = places();
     if (found.length && !found.some((node) => node.tabIndex === 0)) found[0].setAttribute('tabindex', '0');
@@ -231,13 +279,21 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
     places().find((node) => node.tabIndex === 0)?.focus();
   }
 
-  /** Return the key of the first box whose words hold `text`: one that says just this before one that says more. */
-  function find(text) {
-    const wanted = text.toLowerCase();
-    const words = (node) => [...node.querySelectorAll('text')].map((line) => line.textContent.toLowerCase());
-    const found = places().filter((node) => node.querySelector('title')?.textContent.toLowerCase().includes(wanted));
-    const best = found.find((node) => words(node).includes(wanted)) ?? found[0];
-    return best && drawn.elements[best.dataset.i].key;
+  /** Focus the place called `text`, or with `part` one whose words hold it, and mark it; return whether there is one. */
+  function find(text, part) {
+    const found = places().filter((node) => node.dataset.kind !== 'fold');
+    const words = (node) => [...node.querySelectorAll('text')].map((line) => line.textContent);
+    const holds = (node) => node.querySelector('title')?.textContent.toLowerCase().includes(text.toLowerCase());
+    const exact = found.find((node) => called(text, node.dataset.place, words(node)));
+    const best = exact ?? (part ? found.find(holds) : null);
+    if (best) point(best);
+    return Boolean(best);
+  }
+
+  /** Focus a place and mark it until the next step. */
+  function point(node) {
+    focus(node);
+    hint([], [drawn.elements[node.dataset.i].key]);
   }
 
   function rove(event) {
@@ -245,38 +301,47 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
     const from = found.indexOf(event.target);
     if (from < 0 || !event.key.startsWith('Arrow')) return false;
     const points = found.map((node) => {
-      const { x, y, width, height } = node.getBBox();
-      return [x + width / 2, y + Math.min(height / 2, 20)];
+      const box = node.getBBox();
+      return [box.x + box.width / 2, box.y + Math.min(box.height / 2, 20)];
     });
     focus(found[toward(points, from, event.key)]);
     return true;
   }
 
-  const element = (event) => event.target.closest?.('svg.fv > g > g[data-i]');
-  svg.addEventListener('click', (event) => {
+  // The frame listens: an <svg> that listens for focus is a stop for Tab in Chromium.
+  frame.addEventListener('click', (event) => {
     const node = element(event);
     if (node) act(drawn.elements[node.dataset.i].key, node);
   });
-  svg.addEventListener('keydown', (event) => {
-    const chosen = event.key === 'Enter' || event.key === ' ';
-    if (chosen && event.target.hasAttribute('role')) act(drawn.elements[event.target.dataset.i].key, event.target);
-    if ((chosen && event.target !== svg) || rove(event)) {
+  frame.addEventListener('keydown', (event) => {
+    const chosen = (event.key === 'Enter' || event.key === ' ') && event.target.hasAttribute('role');
+    if (chosen) act(drawn.elements[event.target.dataset.i].key, event.target);
+    if (chosen || rove(event)) {
       event.preventDefault();
       event.stopPropagation();
     }
   });
-  for (const kind of ['pointerover', 'focusin']) svg.addEventListener(kind, (event) => hover(element(event) ?? null));
-  for (const kind of ['pointerleave', 'focusout']) svg.addEventListener(kind, () => hover(null));
+  for (const kind of ['pointerover', 'focusin']) frame.addEventListener(kind, (event) => hover(element(event) ?? null));
+  for (const kind of ['pointerleave', 'focusout']) frame.addEventListener(kind, () => hover(null));
 
-  /** Show step `k`; where the picture is wider than its frame, bring what is lit into it. */
+  /** Show step `k`. */
   function show(k) {
     for (const [i, version] of changes(drawn, now, k)) apply(i, version);
-    const lit = frame.scrollWidth > frame.clientWidth && svg.querySelector('[data-lit=now]>rect,[data-lit=wrote]>rect');
-    if (lit) {
-      const { x, width: wide } = lit.getBBox();
-      const scale = svg.clientWidth / width;
-      frame.scrollLeft = (x - left + wide / 2) * scale - frame.clientWidth / 2;
-    }
+    hint([]);
+    if (wide) follow();
+  }
+
+  /** Where the picture is wider than its frame, bring what is lit into it. */
+  function follow() {
+    const lit = svg.querySelector('[data-lit=now]>rect,[data-lit=wrote]>rect');
+    if (!lit) return;
+    const box = lit.getBBox();
+    frame.scrollLeft = ((box.x - left + box.width / 2) * svg.clientWidth) / width - frame.clientWidth / 2;
+  }
+
+  function resized() {
+    wide = frame.scrollWidth > frame.clientWidth;
+    if (wide) follow();
   }
 
   /** Let the dot run along the moves of hop `k`. */
@@ -299,16 +364,22 @@ function canvas({ drawn, says, label }, alone, opens, act, hover) {
     frames = requestAnimationFrame(move);
   }
 
-  /** Mark the elements of some steps, or those named. */
+  /** Mark the elements of some steps, or those named, and nothing else. */
   function hint(steps, keys = []) {
-    nodes.forEach((node, i) => {
-      const hops = (node.dataset.hop ?? '').split(' ');
-      node.toggleAttribute('data-hint', keys.includes(drawn.elements[i].key) || steps.some((k) => hops.includes(String(k))));
-    });
+    for (const node of hinted) delete node.dataset.hint;
+    const hops = new Set(steps.map(String));
+    const named = new Set(keys.map((key) => nodes[index.get(key)]));
+    hinted = hops.size + named.size === 0 ? [] : nodes.filter(
+      (node) => named.has(node) || (node.dataset.hop ?? '').split(' ').some((hop) => hops.has(hop)),
+    );
+    for (const node of hinted) node.dataset.hint = '';
   }
 
   frame.append(svg);
-  return { frame, svg, show, travel, reachable, hint, focus, enter, find, node: (key) => nodes[index.get(key)], stop: () => cancelAnimationFrame(frames) };
+  return {
+    frame, show, travel, resized, reachable, hint, point, enter, find,
+    node: (key) => nodes[index.get(key)], stop: () => cancelAnimationFrame(frames),
+  };
 }
 
 // --- what can be looked into ---------------------------------------------------------------------------------------
@@ -322,7 +393,7 @@ function panel(script, level, hint, seen, closed) {
   function open(p, room) {
     const { inside } = script.pictures[p];
     const label = script.pictures[p].label;
-    const title = make(level, { tabindex: '-1' }, `${room.name}${label ? ` (${label})` : ''}`);
+    const title = control(level, { tabindex: '-1' }, `${room.name}${label ? ` (${label})` : ''}`);
     const shut = button('\u00d7 close', `close the tables of ${room.name}`, close);
     const head = make('div', { class: 'fv-inside-head' });
     head.append(title, shut);
@@ -411,11 +482,14 @@ function twin({ caption, head, rows }) {
   frame.append(table);
   details.append(control('summary', {}, `${caption}, as a table`), frame);
   details.hidden = !rows.length;
+  const lines = [...body.rows];
   let current = null;
+  let shown = -1;
   const show = (k, seen) => {
-    for (const [i, row] of [...body.rows].entries()) row.hidden = i >= seen;
+    if (seen !== shown) lines.forEach((row, i) => { row.hidden = i >= seen; });
+    shown = seen;
     current?.removeAttribute('aria-current');
-    current = body.rows[k - 1] ?? null;
+    current = lines[k - 1] ?? null;
     current?.setAttribute('aria-current', 'true');
   };
   return { details, show };
@@ -423,55 +497,65 @@ function twin({ caption, head, rows }) {
 
 // --- the stage -----------------------------------------------------------------------------------------------------
 
-/** Fill `root` with the stage of the model's script, at the saved step or at its start; return what ends it. */
-function stage(model, root, anew) {
+/** Fill `root` with the stage of the model's script, `at` the step and with the choice of ends that a reader has got to.
+ * What ends the stage is added to `undo`; `fail` is called with what goes wrong later. */
+function stage(model, root, at, undo, fail) {
   const script = model.get('script');
-  const why = refusal(script);
-  if (why) return refuse(root, why);
+  const alone = Boolean(model.get('alone'));
   const last = script.steps.length - 1;
   let step = -1;
   let timer = 0;
   let saving = 0;
   let settling = 0;
   let speed = 1;
-  let picking = null; // null; or the ends chosen so far
+  let { picking } = at; // null; or the ends chosen so far
+  let opener = null;
 
-  const answers = () => model.get('answers') ?? [];
+  const answers = () => known(script, model.get('answers'));
+  const furthest = () => reach(script, answers(), last);
   const status = make('p', { class: 'fv-line', role: 'status', 'aria-live': 'polite' });
   status.hidden = last === 0; // the heading says the same
-  const heading = make(model.get('alone') ? 'h1' : 'p', { class: 'fv-says' }, script.says);
-  const inside = panel(script, model.get('alone') ? 'h2' : 'h3', (p, steps, key) => pictures[p].hint(steps, key ? [key] : []), () => reach(script, answers(), last), () => {
+  const heading = make(alone ? 'h1' : 'p', { class: 'fv-says' }, script.says);
+  const inside = panel(script, alone ? 'h2' : 'h3', (p, steps, key) => pictures[p].hint(steps, key ? [key] : []), furthest, () => {
     const back = opener?.isConnected ? opener : slider;
     back.focus();
   });
-  let opener = null;
   const table = twin(script.twin);
   const cards = make('div', { class: 'fv-cards' });
-  const quiz = make('div', { class: 'fv-quiz', hidden: '' });
-  const verdict = make('div', { class: 'fv-answer', role: 'status', tabindex: '-1', hidden: '' });
+  const verdict = control('div', { class: 'fv-answer', role: 'group', tabindex: '-1', hidden: '' });
 
-  // What a reader may ask for: other ends, a place by its name, what is folded away.
-  const pick = script.ends && button('Choose both ends', 'Choose both ends of the journey in the picture', choose);
-  const search = script.ends && control('input', { type: 'search', 'aria-label': 'find a place by name or address', placeholder: 'find a name or address' });
+  // What a reader may ask for: other ends, a place by its name, what is folded away. On a saved page nobody answers:
+  // there a search looks through what is drawn, and that is all.
+  const pick = script.ends && !alone ? button('Choose both ends', 'Choose both ends of the journey in the picture', choose) : null;
+  const search = script.ends
+    ? control('input', { type: 'search', 'aria-label': 'find a place by name or address', placeholder: 'find a name or address' }) : null;
   const wish = make('p', { class: 'fv-message', 'data-kind': 'note', role: 'status', hidden: '' });
   let waiting = 0;
 
+  /** Say something about a wish, else how far the choice of ends is. */
   function say(text) {
     clearTimeout(waiting);
-    wish.hidden = !text;
-    wish.textContent = text;
+    const told = text || prompt();
+    wish.hidden = !told;
+    wish.textContent = told;
+  }
+
+  function prompt() {
+    if (!picking) return '';
+    if (picking.length) return `From ${picking[0]}. And to where?`;
+    return 'From where? Click a place, or go there with the arrow keys and press Enter. Escape leaves all as it is.';
   }
 
   function choose() {
     picking = picking ? null : [];
-    say(picking ? 'From where? Click a place, or go there with the arrow keys and press Enter. Escape leaves all as it is.' : '');
+    say('');
     ready();
     if (picking) pictures[0].enter();
   }
 
   function picked(place) {
     picking.push(place);
-    if (picking.length === 1) return say(`From ${place}. And to where?`);
+    if (picking.length === 1) return say('');
     const [source, destination] = picking;
     picking = null;
     ready();
@@ -479,24 +563,21 @@ function stage(model, root, anew) {
   }
 
   function find(text) {
-    const wanted = text.trim();
-    const key = wanted && pictures[0].find(wanted);
-    if (!wanted) return say('');
-    if (!key) return ask({ find: wanted });
-    say('');
-    pictures[0].focus(pictures[0].node(key));
-    return pictures[0].hint([], [key]);
+    if (!text || pictures[0].find(text, alone)) return say('');
+    return alone ? say(`Nothing that is drawn here is called ${text}.`) : ask({ find: text });
   }
 
   /** Ask Python for another script; where nobody answers, say so. */
   function ask(what) {
+    const cut = () => Boolean(root.closest('.jupyter-widgets-disconnected')); // as Jupyter marks what has lost its kernel
     say('working it out …');
-    waiting = setTimeout(() => say(ALONE), model.get('alone') ? 0 : PATIENCE);
+    if (cut()) return say(ALONE);
+    waiting = setTimeout(() => say(cut() ? ALONE : BUSY), PATIENCE);
     try {
       model.set('wish', { ...what, number: (model.get('wish')?.number ?? 0) + 1 });
-      model.save_changes();
+      return model.save_changes();
     } catch {
-      say(ALONE);
+      return say(ALONE);
     }
   }
 
@@ -505,39 +586,34 @@ function stage(model, root, anew) {
     if (number === model.get('wish')?.number) say(says);
   }
 
-  if (search) {
-    search.onkeydown = (event) => {
-      event.stopPropagation();
-      if (event.key === 'Enter') find(search.value);
-    };
-  }
+  search?.addEventListener('keydown', (event) => {
+    event.stopPropagation();
+    if (event.key === 'Enter') find(search.value.trim());
+    if (event.key === 'Escape' && picking) choose();
+  });
 
   // The pictures.
   const rooms = script.pictures.map(({ inside: { rooms: all } }) => new Map(all.map((room) => [room.element, room])));
-  const places = script.pictures.map(({ inside: { rooms: all } }) => new Map([...all].reverse().map((room) => [room.place, room])));
-  const ends = new Map(script.ends?.places ?? []);
+  const places = script.pictures.map(({ inside: { rooms: all } }) => new Map(all.toReversed().map((room) => [room.place, room])));
+  const ends = new Map(script.ends?.places);
 
   function purpose(p, key, kind) {
+    if (script.ends && !alone && kind === 'fold') return 'show the next of them';
     if (picking) return ends.has(key) ? 'choose this end' : '';
     if (choiceAt(key) >= 0) return 'choose this answer';
-    if (rooms[p].has(key)) return 'look into its tables';
-    return script.ends && kind === 'fold' ? 'show the next of them' : '';
+    return rooms[p].has(key) ? 'look into its tables' : '';
   }
 
   function acted(p, key, node) {
+    if (purpose(p, key, node.dataset.kind).startsWith('show')) return ask({ open: node.dataset.place ?? '', drawn: [...ends.values()] });
     if (picking) return ends.has(key) && picked(ends.get(key));
     const choice = choiceAt(key);
     if (choice >= 0) return answer(choice);
-    if (purpose(p, key, node.dataset.kind).startsWith('show')) return ask({ open: node.dataset.place, drawn: drawnPlaces() });
     const room = rooms[p].get(key) ?? places[p].get(node.dataset.place);
     if (!room) return null;
     opener = pictures[p].node(room.element);
     inside.open(p, room);
     return inside.show(step);
-  }
-
-  function drawnPlaces() {
-    return script.ends.places.map(([, place]) => place);
   }
 
   function hovered(p, node) {
@@ -567,28 +643,29 @@ function stage(model, root, anew) {
   const next = button('next \u25b6', `next ${script.noun}`, () => go(step + 1));
   const end = button('\u25b6|', `last ${script.noun}`, () => go(last));
   next.classList.add('fv-main');
+  // While the slider has the focus its own value is read out, and the line below it is not.
   const slider = control('input', { type: 'range', min: 0, max: last, step: 1, 'aria-label': script.noun });
-  slider.oninput = () => go(Number(slider.value));
-  const counter = make('output', { class: 'fv-counter' });
+  slider.addEventListener('input', () => go(Number(slider.value)));
+  slider.addEventListener('focus', () => status.setAttribute('aria-live', 'off'));
+  slider.addEventListener('blur', () => status.setAttribute('aria-live', 'polite'));
+  const counter = make('span', { class: 'fv-counter' });
   const pace = control('select', { 'aria-label': 'speed' });
   for (const factor of [0.5, 1, 2, 4]) pace.append(new Option(`${factor}\u00d7`, factor, factor === 1, factor === 1));
-  pace.onchange = () => { speed = Number(pace.value); };
+  pace.addEventListener('change', () => { speed = Number(pace.value); });
   const bar = make('div', { class: 'fv-bar', role: 'group', 'aria-label': 'steps' });
   bar.append(first, back, play, next, end, slider, counter, pace);
-  const asks = make('div', { class: 'fv-bar', hidden: '' });
-  if (script.ends) {
-    asks.hidden = false;
-    asks.append(pick, search);
-  }
+  const wishes = make('div', { class: 'fv-bar' });
+  wishes.append(...[pick, search].filter(Boolean));
+  wishes.hidden = !wishes.children.length;
 
   function run() {
     if (step >= last) go(0);
     play.textContent = '\u2016 pause';
     play.setAttribute('aria-label', 'pause');
     const tick = () => {
-      const before = step;
+      const from = step;
       go(step + 1);
-      if (step === before || step >= last) pause();
+      if (step === from || step >= last) pause();
       else timer = setTimeout(tick, PAUSE / speed);
     };
     timer = setTimeout(tick, PAUSE / speed / 4);
@@ -601,48 +678,57 @@ function stage(model, root, anew) {
     play.setAttribute('aria-label', 'play');
   }
 
-  // The questions.
+  // The questions. What is asked stands in a live region that is always there.
+  const quiz = make('div', { class: 'fv-quiz' });
+  const question = make('div', { class: 'fv-question', role: 'status' });
+  const choices = make('div', { class: 'fv-choices', role: 'group', 'aria-label': 'answers' });
+  quiz.append(question, choices);
+  choices.addEventListener('keydown', (event) => {
+    const by = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const all = [...choices.children];
+    all[(all.indexOf(event.target) + by + all.length) % all.length].focus();
+    event.preventDefault();
+    event.stopPropagation();
+  });
   let open = -1;
 
   function choiceAt(key) {
-    return open < 0 ? -1 : script.questions[open].choices.findIndex(({ box }) => box === key);
+    return open < 0 ? -1 : script.questions[open].choices.findIndex(({ box }) => box && box === key);
   }
 
-  function pose(question) {
-    open = question;
-    quiz.hidden = open < 0;
-    quiz.replaceChildren();
-    if (open >= 0) {
-      const { asks, choices } = script.questions[open];
-      const legend = make('div', { class: 'fv-question' });
-      legend.innerHTML = asks;
-      const list = make('div', { class: 'fv-choices', role: 'group', 'aria-label': legend.textContent });
-      list.append(...choices.map(({ label }, c) => button(label, label, () => answer(c))));
-      quiz.replaceChildren(legend, list);
-    }
+  function pose(number) {
+    const had = choices.contains(document.activeElement);
+    open = number;
+    const posed = script.questions[open];
+    question.innerHTML = posed?.asks ?? '';
+    choices.replaceChildren(...(posed?.choices ?? []).map(({ label }, c) => button(label, label, () => answer(c))));
+    choices.hidden = !posed;
+    if (had) slider.focus();
     bounds();
     ready();
   }
 
   /** Let the controls say how far one gets: to the end, or to the question that is open. */
   function bounds() {
-    const furthest = reach(script, answers(), last);
-    slider.max = furthest;
+    const far = furthest();
+    slider.max = far;
     slider.value = step;
-    const barred = step >= furthest && furthest < last;
+    const barred = step >= far && far < last;
     pace.disabled = barred;
     for (const made of [first, back]) off(made, step === 0);
-    for (const made of [next, end]) off(made, step >= furthest);
+    for (const made of [next, end]) off(made, step >= far);
     off(play, barred);
+    table.show(step, far);
+    inside.show(step);
   }
 
   function answer(c) {
-    const [question, to] = [open, script.questions[open].step];
-    const { right, why, label } = script.questions[question].choices[c];
-    const good = script.questions[question].choices.find((choice) => choice.right);
-    model.set('answers', [...answers(), [question, c]]);
+    const [number, { step: to, choices: all }] = [open, script.questions[open]];
+    const good = all.find((choice) => choice.right);
+    const { right, why, label } = all[c];
+    model.set('answers', [...answers(), [number, c]]);
     model.save_changes();
-    pose(-1);
     go(to);
     verdict.dataset.correct = right ? 'yes' : 'no';
     const word = make('p', { class: 'fv-verdict' }, right ? `\u2713 Right: ${label}` : `\u00d7 Not right: ${label}`);
@@ -654,6 +740,7 @@ function stage(model, root, anew) {
       told.innerHTML = good.why;
       verdict.append(make('p', { class: 'fv-verdict-right' }, `It is: ${good.label}`), told);
     }
+    verdict.setAttribute('aria-label', [...verdict.children].map((part) => part.textContent).join(' '));
     verdict.hidden = false;
     verdict.focus();
   }
@@ -661,39 +748,45 @@ function stage(model, root, anew) {
   function ready() {
     for (const picture of pictures) picture.reachable();
     root.toggleAttribute('data-picking', Boolean(picking));
-    if (pick) pick.setAttribute('aria-pressed', String(Boolean(picking)));
+    pick?.setAttribute('aria-pressed', String(Boolean(picking)));
   }
 
   /** Show step `wanted`, or the last one before a question that is open. */
-  function go(wanted, saved = true) {
+  function walk(wanted, saved) {
     const to = reach(script, answers(), wanted);
-    const question = asked(script, answers(), to);
+    const posed = asked(script, answers(), to);
     if (to !== step) {
       const on = to === step + 1;
       step = to;
       draw(on);
       if (saved) save();
     }
-    if (question !== open) pose(question);
+    if (posed !== open) pose(posed);
+    else bounds();
+  }
+
+  function go(wanted, saved = true) {
+    try {
+      walk(wanted, saved);
+    } catch (error) {
+      fail(error);
+    }
   }
 
   function draw(on) {
-    const { title, says, cards: told, lost, parts } = script.steps[step];
+    const { says, cards: told, lost, parts } = script.steps[step];
     for (const picture of pictures) {
       picture.show(step);
       picture.travel(on ? step : -1, TRAVEL / speed);
     }
     verdict.hidden = true;
-    bounds();
-    const place = step ? `${script.noun} ${step} of ${last}` : 'start';
-    slider.setAttribute('aria-valuetext', `${place}: ${title}`);
-    counter.textContent = place;
+    counter.textContent = step ? `${script.noun} ${step} of ${last}` : 'start';
+    slider.setAttribute('aria-valuetext', says);
     status.textContent = says;
     status.toggleAttribute('data-lost', Boolean(lost));
-    status.toggleAttribute('data-parts', parts);
+    status.toggleAttribute('data-parts', Boolean(parts));
     cards.innerHTML = told.map((card) => `<div>${card}</div>`).join('');
-    table.show(step, reach(script, answers(), last));
-    inside.show(step);
+    for (const fold of cards.querySelectorAll('summary')) fold.dataset.lmSuppressShortcuts = 'true';
     ready();
     clearTimeout(settling);
     settling = setTimeout(() => overflow(root), SETTLED);
@@ -713,7 +806,7 @@ function stage(model, root, anew) {
   function pressed(event) {
     if (event.key === 'Escape' && picking) return choose();
     const modified = event.altKey || event.ctrlKey || event.metaKey;
-    const own = event.target.closest('select, .fv-inside, .fv-twin');
+    const own = event.target.closest('select, summary, .fv-table');
     const arrow = event.key.startsWith('Arrow');
     if (event.defaultPrevented || modified || own || (event.target.closest('button') && !arrow)) return null;
     const to = keyed(event.key, step, last);
@@ -724,57 +817,85 @@ function stage(model, root, anew) {
     return event.stopPropagation();
   }
 
-  // A slow kernel confirms a step that the reader has left behind: what is not saved yet counts for more.
-  const follow = () => (saving ? null : go(model.get('step'), false));
-  const resized = new ResizeObserver(() => overflow(root));
-  resized.observe(root);
-  root.addEventListener('keydown', pressed);
-  model.on('change:step', follow);
-  model.on('change:reply', answered);
-  root.replaceChildren(heading, asks, wish, ...(last ? [bar] : []), status, quiz, verdict, look, cards, table.details);
-  go((anew ? null : model.get('step')) ?? script.start, anew);
-  const focus = () => {
-    const found = pictures[0].node(script.focus);
-    if (found) pictures[0].focus(found);
-    else slider.focus();
+  const listen = (name, act) => {
+    model.on(`change:${name}`, act);
+    undo.push(() => model.off(`change:${name}`, act));
   };
-  const stop = () => {
+  const resized = new ResizeObserver(() => {
+    overflow(root);
+    for (const picture of pictures) picture.resized();
+  });
+  undo.push(() => {
     pause();
     for (const one of [saving, settling, waiting]) clearTimeout(one);
     resized.disconnect();
     for (const picture of pictures) picture.stop();
     root.removeEventListener('keydown', pressed);
-    model.off('change:step', follow);
-    model.off('change:reply', answered);
-  };
-  return { focus, stop };
+  });
+  walk(at.step ?? script.start, at.save);
+  say('');
+  root.replaceChildren(heading, wishes, wish, ...(last ? [bar] : []), status, quiz, verdict, look, cards, table.details);
+  resized.observe(root);
+  root.addEventListener('keydown', pressed);
+  // A slow kernel confirms a step that the reader has left behind: what is not saved yet counts for more.
+  listen('step', () => (saving ? null : go(model.get('step'), false)));
+  // Another view of this stage has answered, or Python has taken the answers back.
+  listen('answers', () => go(step));
+  listen('reply', answered);
+
+  function enter() {
+    const found = pictures[0].node(script.focus);
+    if (found) pictures[0].point(found);
+    else if (last) slider.focus();
+    else pictures[0].enter();
+  }
+  return { enter, where: () => ({ step, picking, save: true }) };
 }
 
 /** Say in one sentence why there is nothing to see. */
 function refuse(root, why) {
   root.replaceChildren(make('p', { class: 'fv-message', role: 'alert' }, why));
-  return { focus() {}, stop() {} };
 }
 
 function render({ model, el }) {
   const root = make('div', { class: 'fv-widget fv-stage' });
-  let now = null;
-  const draw = (anew) => {
+  let [now, shown, undo] = [null, null, []];
+
+  function stop() {
+    for (const act of undo) act();
+    [now, undo] = [null, []];
+  }
+
+  function fail(error) {
+    stop();
+    refuse(root, `This stage cannot be shown (${error.message}). Run this cell again.`);
+  }
+
+  /** Draw the script; one with the same walk leaves a reader where they are, another one starts, with nothing answered. */
+  function draw(anew) {
+    const script = model.get('script');
+    const why = refusal(script);
     const had = root.contains(document.activeElement);
-    now?.stop();
+    const stays = !why && now && sameWalk(shown, script);
+    const at = stays ? now.where() : { step: anew ? null : model.get('step'), picking: null, save: anew };
+    stop();
+    if (why) return refuse(root, why);
     try {
-      now = stage(model, root, anew);
+      if (anew && !stays) model.set('answers', []);
+      now = stage(model, root, at, undo, fail);
+      shown = script;
     } catch (error) {
-      now = refuse(root, `This stage cannot be shown (${error.message}). Run this cell again.`);
+      return fail(error);
     }
-    if (had) now.focus();
-  };
+    return had ? now.enter() : null;
+  }
+
   const redraw = () => draw(true);
   el.append(root);
   model.on('change:script', redraw);
   draw(false);
   return () => {
-    now.stop();
+    stop();
     model.off('change:script', redraw);
   };
 }

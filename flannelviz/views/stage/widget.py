@@ -23,6 +23,7 @@ from flannelviz.views.stage.scripts import journey_drawing, journey_script
 from flannelviz.views.svg import data_uri
 
 MOST_ROWS, FIRST_ROWS, LAST_ROWS = 100, 20, 10  # of the table on a page where nothing runs
+NOT_CALLED = 3  # see _apart
 
 
 class Answer(NamedTuple):
@@ -55,8 +56,12 @@ class Stage(anywidget.AnyWidget):
 
     @property
     def answered(self) -> tuple[Answer, ...]:
-        """Return the answers given so far, in their order."""
-        pairs = ((self.shown.questions[q], self.shown.questions[q].choices[c]) for q, c in self.answers)
+        """Return the answers given so far, in their order: the first one to each question that this stage asks."""
+        given: dict[int, int] = {}
+        for question, choice in self.answers:
+            if question < len(self.shown.questions) and choice < len(self.shown.questions[question].choices):
+                given.setdefault(question, choice)
+        pairs = ((self.shown.questions[q], self.shown.questions[q].choices[c]) for q, c in given.items())
         return tuple(Answer(question, choice.label, choice.right) for question, choice in pairs)
 
     def show(self, shown: Script, drawing: Callable[[], str]) -> None:
@@ -92,6 +97,14 @@ class Stage(anywidget.AnyWidget):
         found = super()._repr_mimebundle_(**options)
         shown, metadata = found if isinstance(found, tuple) else (found, {})
         return {**(shown or {}), "text/plain": repr(self), "text/html": self.as_html()}, metadata
+
+
+def _apart(text: str, place: str) -> int:
+    """Return how far a name is from `text`, whatever the case: it is it, begins with it, holds it, or is another."""
+    wanted, name = text.lower(), place.lower()
+    own = name.rpartition("/")[2]
+    tests = (own == wanted, own.startswith(wanted), wanted in name)
+    return next((i for i, holds in enumerate(tests) if holds), NOT_CALLED)
 
 
 def _ends(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
@@ -136,7 +149,7 @@ class JourneyStage(Stage):
         elif "find" in wish:
             self.find(str(wish["find"]))
         elif "open" in wish:
-            self._focus_on(self._next(str(wish["open"]), set(wish.get("drawn", ()))))
+            self._look_for(self._next(str(wish["open"]), set(wish.get("drawn", ()))))
 
     def travel(self, source: str, destination: str) -> None:
         """Show the journey from `source` to `destination`. Raises: UnknownPlaceError, PacketError."""
@@ -150,17 +163,25 @@ class JourneyStage(Stage):
         self._focus_on(())
 
     def find(self, text: str) -> None:
-        """Show the place that `text` names or whose address it is. Raises: UnknownPlaceError if there is none."""
-        self._focus_on((self._place(text),))
+        """Show the place of this name or address, else one whose name holds `text`; the step and the answers stay.
+
+        Raises: UnknownPlaceError if there is none.
+        """
+        self._look_for((self._place(text),))
 
     def _place(self, text: str) -> str:
         try:
             return self.network.place(text)
         except UnknownPlaceError as unknown:
-            found = self._at(text) or next((name for name in self.network.places() if text in name), None)
+            found = self._at(text) or self._called(text)
             if found is None:
                 raise unknown
             return found
+
+    def _called(self, text: str) -> str | None:
+        """Return the place whose name comes nearest to `text`, the first of several, or None if none holds it."""
+        found = min(self.network.places(), key=lambda name: _apart(text, name))
+        return found if _apart(text, found) < NOT_CALLED else None
 
     def _at(self, text: str) -> str | None:
         try:
@@ -174,6 +195,12 @@ class JourneyStage(Stage):
         most = MOST_PODS if node else MOST_NODES
         last = max((i for i, name in enumerate(names) if name in drawn), default=-1)
         return tuple(name for name in (*names[last + 1 :], *names) if name not in drawn)[:most]
+
+    def _look_for(self, focus: tuple[str, ...]) -> None:
+        """Draw the same walk with these places unfolded: the step and the answers stay."""
+        self._focus = focus
+        self.shown = self._written()
+        self.script = self.shown.plain()
 
     def _focus_on(self, focus: tuple[str, ...]) -> None:
         self._focus = focus

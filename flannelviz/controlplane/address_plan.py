@@ -247,9 +247,7 @@ def _check_eips(plan: ClusterPlan) -> None:
     bound = [NAT_EIP] if plan.nat_gateway else []
     bound += [machine.eip for machine in machines(plan) if machine.eip is not None]
     for eip in _repeated(map(str, bound)):
-        raise AddressPlanError(
-            f"two have the EIP {eip}, and an EIP is bound to one ECS or NAT gateway; take another"
-        )
+        raise AddressPlanError(f"two have the EIP {eip}, and an EIP is bound to one ECS or NAT gateway; take another")
 
 
 def _check_pod_cidrs(plan: ClusterPlan) -> None:

@@ -23,7 +23,7 @@ from flannelviz.controlplane.happenings import Happening
 from flannelviz.controlplane.node_ipam import RangeAllocator
 from flannelviz.controlplane.one_node import Standing
 from flannelviz.controlplane.stage_later import make
-from flannelviz.errors import FaultError
+from flannelviz.errors import FaultError, UnknownPlaceError
 from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Event, Network, Stage
 from flannelviz.packet import AnyRow
@@ -198,7 +198,11 @@ class Timeline:
         return known[k]
 
     def stage_end(self, stage: Stage) -> int:
-        """Return the number of the last event of `stage` in `build`; where it has none, that of the stage before."""
+        """Return the number of the last event of `stage` in `build`; where it has none, that of the stage before.
+
+        Raises: ValueError for what is no stage.
+        """
+        _check_stage(stage)
         upto = STAGES[: STAGES.index(stage) + 1]
         return max((s.ends[-1] for s in self.sections if s.phase.stage in upto and not s.later), default=0)
 
@@ -207,12 +211,16 @@ class Timeline:
     ) -> tuple[Event, ...]:
         """Return the events of a component, of a stage, at a place, whose action contains `text`, in order.
 
-        Shape: every condition that is given must hold; `place` is a full name, as in network.places(). All events are
-        worked out for it: a matter of milliseconds for a few nodes, of days for thousands.
+        Shape: every condition that is given must hold. All events are worked out for it: a matter of milliseconds for
+        a few nodes, of days for thousands.
+        Raises: ValueError for what is no stage.
         """
+        where = None if place is None else self._place(place)
+        if stage is not None:
+            _check_stage(stage)
 
         def wanted(event: Event) -> bool:
-            here = place is None or place in event.places
+            here = where is None or where in event.places
             return (
                 here and component in (None, event.component) and stage in (None, event.stage) and text in event.action
             )
@@ -221,7 +229,15 @@ class Timeline:
 
     def author(self, place: str, row: AnyRow) -> Event | None:
         """Return the last event that wrote `row` at `place`, or None."""
-        return next((e for e in reversed(self.events) if (place, row) in e.wrote), None)
+        where = self._place(place)
+        return next((e for e in reversed(self.events) if (where, row) in e.wrote), None)
+
+    def _place(self, name: str) -> str:
+        """Return the full name of a place; one that is there no more has to be called by it."""
+        try:
+            return self.network.place(name)
+        except UnknownPlaceError:
+            return name
 
     def _check(self, k: int, first: int) -> None:
         if not first <= k <= len(self):
@@ -261,6 +277,11 @@ class Timeline:
         change = next(changes)
         make(draft, change)
         return _event(k, self._section(k)[0].phase.stage, change, before, draft.network())
+
+
+def _check_stage(stage: str) -> None:
+    if stage not in STAGES:
+        raise ValueError(f"{stage!r} is no stage; take {', '.join(map(repr, STAGES))}")
 
 
 def _walk(sections: Sequence[Section]) -> Iterator[tuple[Network, Stage, Change]]:

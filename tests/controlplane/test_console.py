@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flannelviz.controlplane import console
+from flannelviz.controlplane.address_plan import NAT_EIP
 from flannelviz.controlplane.ranges import free_network, inside
 from flannelviz.errors import AddressPlanError
 from flannelviz.model import ClusterPlan, NodePlan, ServicePlan, VSwitch, parse_network
@@ -214,7 +215,7 @@ def test_node_mask(cluster, mask, says):
         ({"other_ecs": (NodePlan("db", ("x",)),)}, r"db is no node, and no pod runs there"),
         ({"nodes": (NodePlan("x", eip=EIP), NodePlan("y", eip=EIP))}, r"two have the EIP 47\.1\.1\.1"),
         (
-            {"nodes": (NodePlan("x", eip=IPv4Address("198.51.100.1")),)},
+            ({"nodes": (NodePlan("x", eip=NAT_EIP),)}, r"two have the EIP 198\.51\.100\.1, .* NAT gateway"),
             r"two have the EIP 198\.51\.100\.1, .* NAT gateway",
         ),
         ({"nat_gateway": None}, r"nat_gateway None is unknown; take True or False"),

@@ -442,3 +442,15 @@ def test_hundreds_of_nodes_are_the_same_in_big_steps():
     assert rows(before) - Counter(event.removed) + Counter(event.wrote) == rows(after)
     kinds = {type(row) for network in (before, after) for place in network.written for row in network[place].rows()}
     assert {Address, Route, Chain} <= kinds
+
+
+def test_a_pod_is_found_by_its_bare_name(article):
+    address = article.network.tables("a1").addresses[-1]
+    assert article.author("a1", address) == article.author("default/a1", address) is not None
+    assert article.find(place="a1") == article.find(place="default/a1") != ()
+
+
+@pytest.mark.parametrize("ask", [lambda timeline: timeline.find(stage="nodes"), lambda line: line.stage_end("nodes")])
+def test_a_stage_that_is_none_is_refused(article, ask):
+    with pytest.raises(ValueError, match="'nodes' is no stage; take 'initial', 'cluster', 'node', 'pod'"):
+        ask(article)

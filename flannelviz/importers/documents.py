@@ -21,7 +21,7 @@ SAVE = "kubectl get nodes,pods -A -o json > dump.json"
 CUT_DOWN = (
     "kubectl get nodes,pods -A -o json | jq -c '.items |= map({kind, metadata: (.metadata | {name, namespace}), "
     "spec: (.spec | {nodeName, hostNetwork, podCIDR, podCIDRs, providerID}), "
-    "status: (.status | {phase, podIP, podIPs, addresses})})' > dump.json"
+    "status: (.status | {phase, podIP, podIPs, addresses, conditions})})' > dump.json"
 )
 
 

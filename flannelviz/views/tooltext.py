@@ -9,9 +9,10 @@ import json
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from flannelviz.model import VPC, visible
+from flannelviz.model import VPC, Node, Pod, visible
 from flannelviz.network import Network
 from flannelviz.tables import Link, Route, RouteEntry, Tables, VpcTables
+from flannelviz.views.podlan import UNKNOWN
 from flannelviz.views.rowtext import MAIN, fdb_text, link_state, neighbor_text, policy_text, route_text
 from flannelviz.views.ruletext import iptables_save
 
@@ -182,22 +183,35 @@ def _entry_json(entry: RouteEntry, table: str) -> dict[str, object]:
 
 
 def kubectl_nodes(network: Network) -> str:
-    """Return the nodes in the manner of `kubectl get nodes -o wide`, reduced to what the network reads of them."""
-    rows = ((n.name, _ready(n.ready), n.address or "<none>", n.pod_cidr or "<none>") for n in network.nodes.values())
+    """Return the nodes in the manner of `kubectl get nodes -o wide`, reduced to what the network reads of them.
+
+    Shape: what an imported network does not say is unknown here, where kubectl, which knows, prints <none>.
+    """
+    none = UNKNOWN if network.plan is None else "<none>"
+    rows = ((n.name, _status(network, n), n.address or none, n.pod_cidr or none) for n in network.nodes.values())
     return columns([("NAME", "STATUS", "INTERNAL-IP", "PODCIDR"), *rows])
 
 
-def _ready(ready: str) -> str:
-    return "Ready" if ready == "True" else "NotReady"
+def _status(network: Network, node: Node) -> str:
+    """Return the STATUS of a node: Unknown where nobody has told its condition Ready.
+
+    Source: kubernetes pkg/printers/internalversion/printers.go, printNode; a condition of status Unknown is NotReady.
+    """
+    told = network.plan is not None or node.ready != "Unknown" or node.condition("Ready") is not None
+    return "Unknown" if not told else "Ready" if node.ready == "True" else "NotReady"
 
 
 def kubectl_pods(network: Network) -> str:
-    """Return the pods in the manner of `kubectl get pods -A -o wide`."""
+    """Return the pods in the manner of `kubectl get pods -A -o wide`; an imported one may have an address untold."""
     rows = (
-        (p.namespace, p.name, p.phase, network.pod_ip(place) or "<none>", p.node or "<none>")
+        (p.namespace, p.name, p.phase, network.pod_ip(place) or _no_address(network, p), p.node or "<none>")
         for place, p in network.pods.items()
     )
     return columns([("NAMESPACE", "NAME", "STATUS", "IP", "NODE"), *rows])
+
+
+def _no_address(network: Network, pod: Pod) -> str:
+    return UNKNOWN if network.plan is None and pod.phase != "Pending" else "<none>"
 
 
 def columns(rows: Sequence[Sequence[object]], gap: str = "   ") -> str:

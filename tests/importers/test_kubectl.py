@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tracemalloc
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flannelviz.errors import DumpError
+from flannelviz.importers.documents import CUT_DOWN
 from flannelviz.importers.kubectl import Imported, read_kubectl
 from flannelviz.model import Pod
 from flannelviz.network import Network
+from flannelviz.views.text import kubectl_nodes
 
 REAL = Path(__file__).parents[1] / "data" / "real"
 EXAMPLE = Path(__file__).parents[2] / "notebooks" / "data" / "oke-vxlan-25.json"
@@ -392,6 +395,17 @@ def test_no_dump(source: Any, says: str) -> None:
 def test_no_source() -> None:
     with pytest.raises(DumpError, match="no node and no pod"):
         read_kubectl()
+
+
+def test_the_command_that_cuts_a_dump_down_keeps_what_is_read_of_a_node() -> None:
+    kept = {part: names.split(", ") for part, names in re.findall(r"\(\.(\w+) \| \{([^}]*)\}\)", CUT_DOWN)}
+    items = json.loads(EXAMPLE.read_text())["items"]
+    small = [{"kind": i["kind"], **{p: {n: i[p].get(n) for n in names} for p, names in kept.items()}} for i in items]
+    whole, cut = (read_kubectl(json.dumps({"items": found})).network for found in (items, small))
+    told = [[(n.name, n.address, n.pod_cidr, n.ready, n.conditions) for n in x.nodes.values()] for x in (whole, cut)]
+    assert told[0] == told[1]
+    assert {node.ready for node in cut.nodes.values()} == {"True"}
+    assert kubectl_nodes(cut) == kubectl_nodes(whole)
 
 
 def refusal_of(*sources: Any) -> int:

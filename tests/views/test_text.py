@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flannelviz.model import Node, Pod
+from flannelviz.model import ClusterPlan, Condition, Node, Pod
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.tables import (
@@ -312,10 +312,23 @@ def test_unknown_tables_say_so_and_nothing_else():
 
 
 def test_kubectl_shows_what_is_missing_as_none():
-    nodes = {"n": Node("n", ready="Unknown")}
-    network = Network(nodes=nodes, pods={"x/p": Pod("x", "p", None, phase="Pending")})
-    assert text.kubectl_nodes(network).splitlines()[1].split() == ["n", "NotReady", "<none>", "<none>"]
-    assert text.kubectl_pods(network).splitlines()[1].split() == ["x", "p", "Pending", "<none>", "<none>"]
+    pods = {"x/p": Pod("x", "p", None, phase="Pending")}
+    network = Network(ClusterPlan(), nodes={"n": Node("n", ready="Unknown")}, pods=pods)
+    assert cells(text.kubectl_nodes(network)) == ["n", "NotReady", "<none>", "<none>"]
+    assert cells(text.kubectl_pods(network)) == ["x", "p", "Pending", "<none>", "<none>"]
+
+
+def test_what_a_dump_does_not_say_is_unknown_to_kubectl_too():
+    late = (Condition("Ready", "Unknown", "NodeStatusUnknown"),)
+    nodes = {"n": Node("n", ready="Unknown"), "late": Node("late", ready="Unknown", conditions=late)}
+    network = Network(nodes=nodes, pods={"x/p": Pod("x", "p", "n")})
+    assert cells(text.kubectl_nodes(network)) == ["n", "Unknown", "? unknown", "? unknown"]
+    assert cells(text.kubectl_nodes(network), 2)[:2] == ["late", "NotReady"]
+    assert cells(text.kubectl_pods(network)) == ["x", "p", "Running", "? unknown", "n"]
+
+
+def cells(printed: str, row: int = 1) -> list[str]:
+    return re.split(r" {2,}", printed.splitlines()[row])
 
 
 def test_a_journey_is_one_line_a_hop(trace: Trace):

@@ -214,10 +214,7 @@ def test_node_mask(cluster, mask, says):
         ({"vswitches": ("vsw-a",)}, r"vswitches holds 'vsw-a', which is no VSwitch; write VSwitch\('vsw-a', parse"),
         ({"other_ecs": (NodePlan("db", ("x",)),)}, r"db is no node, and no pod runs there"),
         ({"nodes": (NodePlan("x", eip=EIP), NodePlan("y", eip=EIP))}, r"two have the EIP 47\.1\.1\.1"),
-        (
-            ({"nodes": (NodePlan("x", eip=NAT_EIP),)}, r"two have the EIP 198\.51\.100\.1, .* NAT gateway"),
-            r"two have the EIP 198\.51\.100\.1, .* NAT gateway",
-        ),
+        ({"nodes": (NodePlan("x", eip=NAT_EIP),)}, r"two have the EIP 198\.51\.100\.1, .* NAT gateway"),
         ({"nat_gateway": None}, r"nat_gateway None is unknown; take True or False"),
         ({"cni": "calico"}, r"cni 'calico' is unknown; take 'flannel' or 'terway'"),
         ({"rules": "x"}, r"rules 'x' is unknown; take 'v0\.10' or 'head'"),

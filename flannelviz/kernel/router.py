@@ -34,7 +34,8 @@ WIRE = "wire-"  # how such a NIC begins: a device of the MTU wanted (macvlan) on
 UPLINK, OUTSIDE_PORT = "internet", "vpc"
 UPLINK_ADDRESS, OUTSIDE_NEXT_HOP = "198.18.0.2", "198.18.0.1"  # RFC 2544: of no use but as names of the two ends
 OUTSIDE_ADDRESS = "203.0.113.10"
-FULL = 1  # the mark of a packet whose TTL is 255: what forwarding will take away can only be added afterwards
+FULL = "0x1/0x1"  # marks a packet whose TTL is 255: what forwarding will take away can only be added afterwards
+BY_EIP = "0x2/0x2"  # marks what an ENI with an EIP sends from its own address: the source alone may be another's
 NOWHERE = "fabric"  # a bridge without ports swallows what is sent to it
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
 
@@ -102,7 +103,7 @@ def router(network: Network) -> Machine:
     names = (*((port.dev, port.eni.instance_id) for port in mine), (UPLINK, INTERNET))
     return Machine(
         VPC,
-        first=(*_up(vpc, mine), *_routes(vpc, mine), *_policy(vpc, mine)),
+        first=(*_up(vpc, mine), *_routes(vpc, mine), *_policy(vpc)),
         rules=_rules(vpc, mine),
         settings=(("net/ipv4/ip_forward", "1"), *_arp_answers(mine)),
         fdb=tuple(f"fdb replace {port.eni.mac} dev {port.dev} master static" for port in mine) if switched else (),
@@ -183,20 +184,18 @@ def _route(vpc: VpcTables, entry: RouteEntry) -> str:
     return f"route add blackhole {entry.dst}"
 
 
-def _policy(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
+def _policy(vpc: VpcTables) -> Iterator[str]:
     """Return the rules by which an ECS with an EIP goes out, whatever the default route says."""
-    owners = [(port, eni) for port in mine for eni in port.enis if eni.eip is not None]
-    if owners:
+    if any(eni.eip is not None for eni in vpc.enis.values()):
         yield f"route add default via {UPLINK_ADDRESS} dev {UPLINK} onlink table 100"
         yield "rule add pref 10 table main suppress_prefixlength 0"
-    for port, eni in owners:
-        yield f"rule add pref 20 from {eni.address} iif {port.routed} table 100"
+        yield f"rule add pref 20 fwmark {BY_EIP} table 100"
 
 
 def _rules(vpc: VpcTables, mine: tuple[Port, ...]) -> str:
     tables = {
         "raw": (":PREROUTING ACCEPT", *_source_checks(mine)),
-        "mangle": (":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", *_uncounted(vpc)),
+        "mangle": (":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", *_by_eip(mine), *_uncounted(vpc)),
         "nat": (":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", *_translations(vpc)),
         "filter": (":INPUT ACCEPT", ":FORWARD DROP", ":OUTPUT ACCEPT", *_filter(vpc, mine)),
     }
@@ -209,12 +208,21 @@ def _source_checks(mine: tuple[Port, ...]) -> Iterator[str]:
             yield f"-A PREROUTING -i {port.routed} -m mac --mac-source {port.eni.mac} ! -s {port.eni.address} -j DROP"
 
 
+def _by_eip(mine: tuple[Port, ...]) -> Iterator[str]:
+    """Return what marks a packet that may leave by an EIP: the ENI that has it must send it."""
+    for port in mine:
+        sender = f"-i {port.routed} -m mac --mac-source {port.eni.mac}"
+        for eni in port.enis:
+            if eni.eip is not None:
+                yield f"-A PREROUTING {sender} -s {eni.address} -j MARK --set-xmark {BY_EIP}"
+
+
 def _uncounted(vpc: VpcTables) -> Iterator[str]:
     """Return what gives back the hop that forwarding takes; a TTL of 255 has no room for it, and is restored behind."""
     if vpc.decrements_ttl:
         yield from (f"-A PREROUTING -i {UPLINK} -d {known} -j ACCEPT" for known in _known_outside(vpc))
     for dev in (UPLINK,) if vpc.decrements_ttl else (UPLINK, f"{PORT}+"):
-        yield f"-A PREROUTING -i {dev} -m ttl --ttl-eq 255 -j MARK --set-mark {FULL}"
+        yield f"-A PREROUTING -i {dev} -m ttl --ttl-eq 255 -j MARK --set-xmark {FULL}"
         yield f"-A PREROUTING -i {dev} -j TTL --ttl-inc 1"
     yield f"-A POSTROUTING -m mark --mark {FULL} -j TTL --ttl-inc 1"
 
@@ -224,7 +232,7 @@ def _translations(vpc: VpcTables) -> Iterator[str]:
     for eni in vpc.enis.values():
         if eni.eip is not None:
             yield f"-A PREROUTING -i {UPLINK} -d {eni.eip} -j DNAT --to-destination {eni.address}"
-            yield f"-A POSTROUTING -o {UPLINK} -s {eni.address} -j SNAT --to-source {eni.eip}"
+            yield f"-A POSTROUTING -o {UPLINK} -m mark --mark {BY_EIP} -s {eni.address} -j SNAT --to-source {eni.eip}"
     for entry in vpc.snat:
         yield f"-A POSTROUTING -o {UPLINK} -s {entry.source} -j SNAT --to-source {entry.eip}"
 
@@ -246,7 +254,7 @@ def _filter(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
     yield "-A OUTPUT -p icmp -m icmp ! --icmp-type echo-reply -j DROP"
     yield f"-A OUTPUT -o {UPLINK} -j DROP"
     yield f"-A FORWARD -i {UPLINK} -o {UPLINK} -j DROP"
-    yield from (f"-A FORWARD -o {UPLINK} {outward}" for outward in _outward(vpc, mine))
+    yield from (f"-A FORWARD -o {UPLINK} {outward}" for outward in _outward(vpc))
     yield "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
     for dst, port, _ in _deliveries(vpc, mine):
         yield f"-A FORWARD -d {dst} -o {port.routed} -g {chains[port.eni.security_group]}"
@@ -254,15 +262,14 @@ def _filter(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
         yield from _group(vpc, next((g for g in vpc.security_groups if g.id == name), SecurityGroup(name)), chain)
 
 
-def _outward(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
+def _outward(vpc: VpcTables) -> Iterator[str]:
     """Return what may leave: by a leased line, from an ECS with its own EIP, and what the NAT gateway translates."""
     for dst in _leased(vpc):
         assert vpc.leased_line is not None
         yield from (f"-s {source} -d {dst} -j ACCEPT" for source in vpc.leased_line.admitted)
         yield f"-d {dst} -j DROP"
     yield "-m conntrack ! --ctstate NEW -m conntrack ! --ctstate SNAT,DNAT -j DROP"
-    for port in mine:
-        yield from (f"-i {port.routed} -s {eni.address} -j ACCEPT" for eni in port.enis if eni.eip is not None)
+    yield f"-m mark --mark {BY_EIP} -j ACCEPT"
     yield from (f"-s {entry.source} -j ACCEPT" for entry in vpc.snat)
     yield "-j DROP"
 

@@ -15,14 +15,27 @@ from tests.kernel.conftest import MakeLab
 WEB = "172.19.0.10"
 DATABASE = NodePlan("db")
 CLOUD = "100.100.2.136"
+EIP = IPv4Address("198.51.100.22")
 
 
 def served(*endpoints: str, proto: Any = "tcp") -> dict[str, Any]:
     return {"services": (ServicePlan("web", IPv4Address(WEB), 80, endpoints, proto=proto),)}
 
 
-def found(why: str, packets: Sequence[Sent], *faults: tuple[str, str], nodes: int = 2, **options: Any) -> Any:
-    return pytest.param(Case(plan(nodes, 2, **options), faults, tuple(packets)), id=why)
+def found(
+    why: str,
+    packets: Sequence[Sent],
+    *faults: tuple[str, str],
+    nodes: int = 2,
+    eip: str = "",
+    bare: str = "",
+    **options: Any,
+) -> Any:
+    """A row: a network, its faults and the packets; `eip` is the node that has one, `bare` the one without pods."""
+    whole = plan(nodes, 2, **options)
+    public = [replace(node, eip=EIP) if node.name == eip else node for node in whole.nodes]
+    ours = tuple(replace(node, pods=()) if node.name == bare else node for node in public)
+    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets)), id=why)
 
 
 PING = Sent("a1", "b1")
@@ -105,6 +118,31 @@ CASES = [
         "nobody answers ARP to his own address",
         [Sent("b1", "172.16.0.1")],
         ("duplicate-pod-cidr", "node-b"),
+        backend="host-gw",
+        fabric="switch",
+    ),
+    found(
+        "an EIP is of the ENI that sends, not of the source that is written",
+        [Sent("node-a", "172.16.0.129")],
+        eip="node-a",
+        bare="node-b",
+        nat_gateway=False,
+        backend="host-gw",
+        fabric="switch",
+    ),
+    found(
+        "an answer through another ENI has no EIP",
+        [Sent("a1", "node-b", "udp", dport=443)],
+        ("duplicate-pod-cidr", "node-a"),
+        eip="node-b",
+        backend="host-gw",
+    ),
+    found(
+        "what another node passes on has no EIP",
+        [Sent("b1", "172.16.0.15")],
+        eip="node-b",
+        bare="node-a",
+        masquerade=False,
         backend="host-gw",
         fabric="switch",
     ),

@@ -34,7 +34,7 @@ def event_card(event: Event) -> str:
     seen = artefact_html(event.artefact)
     if not rows:
         return f"<p>No table that forwards a packet changes.</p>{seen}"
-    table = table_html(f"What changes at {places}", ("", "place", "row", "because"), rows)
+    table = table_html(f"What changes at {places}", ("\N{PLUS-MINUS SIGN}", "place", "row", "because"), rows)
     return f'<div class="fv-columns">{table}<div>{seen}</div></div>' if seen else table
 
 

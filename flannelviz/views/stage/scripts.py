@@ -140,8 +140,8 @@ def events_script(timeline: Moments, stage: Stage | None = None, questions: Sequ
     if last - first >= MOST_EVENTS:
         named = "" if stage else "name one of its stages, or "
         raise ValueError(
-            f"{last - first + 1:,} events are more than the {MOST_EVENTS} that a stage holds; {named}build a timeline of"
-            " fewer nodes and pods, or look at one moment of this one: timeline.at(k) is the network after event k"
+            f"{last - first + 1:,} events are more than the {MOST_EVENTS} that a stage holds; {named}build a timeline"
+            " of fewer nodes and pods, or look at one moment of this one: timeline.at(k) is the network after event k"
         )
     networks = [timeline.at(k) for k in range(first - 1, last + 1)]
     happened = [timeline.event(k) for k in range(first, last + 1)]

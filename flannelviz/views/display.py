@@ -7,7 +7,7 @@ from typing import Any
 
 from flannelviz.model import visible
 from flannelviz.network import Event, Network
-from flannelviz.packet import Hop, Trace
+from flannelviz.packet import Hop, Learned, Trace
 from flannelviz.tables import Tables, VpcTables
 from flannelviz.views import html, sheets
 from flannelviz.views.figure import figure_says
@@ -20,6 +20,7 @@ from flannelviz.views.text import hop_says, trace_text
 from flannelviz.views.tooltext import columns, kubectl_nodes
 
 MOST_LINES = 40
+NOTHING_LEARNED = "no place has learned anything"
 PANDAS = ("pandas", "pandas.core.frame")  # where DataFrame says it is from: pandas 3, pandas 2
 
 
@@ -95,6 +96,18 @@ def hop_text(hop: Hop) -> str:
     return f"{hop_says(alone, 1).split(': ', 1)[1]}\n{_sheet_text(sheets.hop_steps(hop))}"
 
 
+def learned_text(found: Learned) -> str:
+    """Return what places have learned from traffic, each row after the command that shows it there."""
+    sheet = sheets.learned(found)
+    return _sheet_text(sheet) if sheet.rows else NOTHING_LEARNED
+
+
+def learned_html(found: Learned) -> str:
+    """Return what places have learned from traffic as a table."""
+    sheet = sheets.learned(found)
+    return html.sheet_html(sheet) if sheet.rows else f"<p>{NOTHING_LEARNED}</p>"
+
+
 def event_text(event: Event) -> str:
     """Return an event: who did what, and the rows that it wrote and removed."""
     lines = [f"{event.number}. {event.component} ({event.stage} stage): {event.action}"]
@@ -113,6 +126,7 @@ HTML: dict[type, Callable[[Any], str]] = {
     Network: html.network_html,
     Trace: html.trace_html,
     Hop: html.hop_html,
+    Learned: learned_html,
     Tables: html.tables_html,
     VpcTables: html.vpc_html,
     Event: html.event_html,
@@ -121,6 +135,7 @@ TEXT: dict[type, Callable[[Any], str]] = {
     Network: network_text,
     Trace: journey_text,
     Hop: hop_text,
+    Learned: learned_text,
     Tables: tables_text,
     VpcTables: vpc_text,
     Event: event_text,

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from flannelviz.network import Event, Network
-from flannelviz.packet import Trace
+from flannelviz.packet import Learned, Trace
 from flannelviz.views import sheets
 from flannelviz.views.html import sheet_html
+from flannelviz.views.learned import with_learned
 from flannelviz.views.sheets import Sheet
 
 if TYPE_CHECKING:
@@ -56,14 +57,19 @@ def policy(network: Network, place: str) -> DataFrame:
     return frame(sheets.policy(network.tables(place)))
 
 
-def neighbours(network: Network, place: str) -> DataFrame:
-    """Return the neighbours at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.neighbours(network.tables(place)))
+def neighbours(network: Network, place: str, learned: Learned | None = None) -> DataFrame:
+    """Return the neighbours at a place, with what it has `learned`. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.neighbours(with_learned(network, learned or Learned()).tables(place)))
 
 
-def fdb(network: Network, place: str) -> DataFrame:
-    """Return the bridge FDB at a place. Raises: UnknownPlaceError if there is none."""
-    return frame(sheets.fdb(network.tables(place)))
+def fdb(network: Network, place: str, learned: Learned | None = None) -> DataFrame:
+    """Return the bridge FDB at a place, with what it has `learned`. Raises: UnknownPlaceError if there is none."""
+    return frame(sheets.fdb(with_learned(network, learned or Learned()).tables(place)))
+
+
+def learned(found: Learned) -> DataFrame:
+    """Return what places have learned from traffic."""
+    return frame(sheets.learned(found))
 
 
 def rules(network: Network, place: str) -> DataFrame:

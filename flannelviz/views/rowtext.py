@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from flannelviz.model import visible
-from flannelviz.packet import Flow, Step
+from flannelviz.packet import Flow, FlowKey, Step
 from flannelviz.tables import (
     Address,
     Chain,
@@ -138,13 +138,21 @@ def _eni(row: Eni) -> str:
     return f"{row.address} {row.instance_id} {row.mac} {row.vswitch} {row.security_group}{eip}"
 
 
-def _flow(row: Flow) -> str:
-    return f"{_key(row.original)} {_key(row.reply)}"
+def flow_text(row: Flow) -> str:
+    """Return the two tuples of one line of `conntrack -L`: the packet as it came, and the answer that belongs to it.
+
+    The protocol's number, the timer, the state and the marks are no part of a flow here, so they are left out.
+    Source: libnetfilter_conntrack, src/conntrack/snprintf_default.c; an echo request is type 8, its answer 0.
+    """
+    return f"{row.original[0]} {_tuple(row.original)} {_tuple(row.reply, answer=True)}"
 
 
-def _key(key: tuple[str, int, int, int, int]) -> str:
+def _tuple(key: FlowKey, *, answer: bool = False) -> str:
     proto, src, sport, dst, dport = key
-    return f"{proto} {_dotted(src)}:{sport} > {_dotted(dst)}:{dport}"
+    ends = f"src={_dotted(src)} dst={_dotted(dst)}"
+    if proto != "icmp":
+        return f"{ends} sport={sport} dport={dport}"
+    return f"{ends} type=0 code=0 id={dport}" if answer else f"{ends} type=8 code=0 id={sport}"
 
 
 def _dotted(number: int) -> str:
@@ -166,5 +174,5 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     Eni: _eni,
     SecurityRule: lambda row: f"ingress {row.policy} all from {row.source}",
     SnatEntry: lambda row: f"SNAT {row.source} to {row.eip}",
-    Flow: _flow,
+    Flow: flow_text,
 }

@@ -5,14 +5,15 @@ A table that the input did not tell has one row that says so: none is never take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from flannelviz.model import VPC, visible
 from flannelviz.network import Event, Network
-from flannelviz.packet import Hop, Step, Trace
+from flannelviz.packet import Hop, Learned, Step, Trace
 from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, Route, RouteEntry, Tables
 from flannelviz.views.fold import host_end
+from flannelviz.views.learned import flows_at, neighbors_at, places_of, ports_at
 from flannelviz.views.podlan import UNKNOWN
 from flannelviz.views.rowtext import route_flags, row_text, step_text, table_name
 from flannelviz.views.ruletext import rule_text
@@ -226,6 +227,21 @@ def change_text(step: Step) -> str:
 def _held(value: str) -> str:
     """Return what a header field holds, or that nobody has filled it in yet."""
     return "not set" if value in ("", "None") else value
+
+
+def learned(found: Learned) -> Sheet:
+    """Return what places have learned from traffic, each row after the command that shows it there."""
+    rows = (row for place in places_of(found) for row in _lessons(found, place))
+    return _sheet("learned", ("place", "command", "row"), rows)
+
+
+def _lessons(found: Learned, place: str) -> Iterator[Row]:
+    yield from ((place, "ip neigh", row_text(row)) for row in neighbors_at(found, place))
+    yield from ((place, "bridge fdb", row_text(row)) for row in ports_at(found, place))
+    memory = "NAT gateway" if place == VPC else "conntrack -L"
+    yield from ((place, memory, row_text(row)) for row in flows_at(found, place))
+    known = ((dst, mtu) for (at, dst), mtu in found.path_mtu.items() if at == place)
+    yield from ((place, f"ip route get {dst}", f"mtu {mtu}") for dst, mtu in known)
 
 
 def hop_steps(hop: Hop) -> Sheet:

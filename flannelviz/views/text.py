@@ -5,6 +5,7 @@ from __future__ import annotations
 from flannelviz.model import INTERNET, VPC, visible
 from flannelviz.packet import Disposition, Hop, Trace
 from flannelviz.tables import FdbEntry, Link, Route, RouteEntry
+from flannelviz.views.learned import with_learned
 from flannelviz.views.rounds import gap_in, shown_with
 from flannelviz.views.rowtext import EVERYWHERE, decider, route_text, row_text, step_text
 from flannelviz.views.ruletext import iptables_s, iptables_save, rule_text
@@ -12,6 +13,7 @@ from flannelviz.views.tooltext import (
     bridge_fdb,
     bridge_link,
     columns,
+    conntrack,
     describe_route_entry_list,
     ip_addr,
     ip_neigh,
@@ -111,6 +113,7 @@ def _forwards(hop: Hop) -> str:
 __all__ = [
     "bridge_fdb",
     "bridge_link",
+    "conntrack",
     "describe_route_entry_list",
     "hop_says",
     "ip_addr",
@@ -129,4 +132,5 @@ __all__ = [
     "short_place",
     "table_texts",
     "trace_text",
+    "with_learned",
 ]

@@ -11,9 +11,11 @@ from dataclasses import replace
 
 from flannelviz.model import VPC, Node, Pod, visible
 from flannelviz.network import Network
+from flannelviz.packet import Learned
 from flannelviz.tables import Link, Route, RouteEntry, Tables, VpcTables
+from flannelviz.views.learned import flows_at
 from flannelviz.views.podlan import UNKNOWN
-from flannelviz.views.rowtext import MAIN, fdb_text, link_state, neighbor_text, policy_text, route_text
+from flannelviz.views.rowtext import MAIN, fdb_text, flow_text, link_state, neighbor_text, policy_text, route_text
 from flannelviz.views.ruletext import iptables_save
 
 NOWHERE = Network()
@@ -84,7 +86,10 @@ def _peer(network: Network, link: Link) -> str:
 
 
 def ip_neigh(tables: Tables) -> str:
-    """Return what `ip neigh` prints. Source: iproute2 6 ip/ipneigh.c."""
+    """Return what `ip neigh` prints; what traffic taught is in the tables of `with_learned`.
+
+    Source: iproute2 6 ip/ipneigh.c.
+    """
     return _lines(tables, "neighbors", map(neighbor_text, tables.neighbors))
 
 
@@ -95,6 +100,11 @@ def bridge_fdb(tables: Tables, dev: str | None = None) -> str:
     """
     rows = (row for row in tables.fdb if dev in (None, row.dev))
     return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows))
+
+
+def conntrack(learned: Learned, place: str) -> str:
+    """Return the conntrack entries of a place as `conntrack -L` prints their tuples; no timers, no states."""
+    return visible_lines(map(flow_text, flows_at(learned, place)))
 
 
 def bridge_link(tables: Tables, network: Network = NOWHERE) -> str:

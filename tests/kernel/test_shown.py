@@ -12,11 +12,12 @@ import pytest
 
 from flannelviz.controlplane.happenings import DeletePod
 from flannelviz.controlplane.timeline import build
+from flannelviz.dataplane.trace import trace
 from flannelviz.faults import break_network
 from flannelviz.kernel import Lab
 from flannelviz.network import Network
 from flannelviz.topologies import article, article_plan
-from flannelviz.views.text import bridge_link, ip_addr, ip_route
+from flannelviz.views.text import bridge_fdb, bridge_link, ip_addr, ip_neigh, ip_route, with_learned
 from tests.kernel.conftest import MakeLab
 
 PLACES = ("node-a", "default/a1", "default/a2", "node-b")
@@ -97,3 +98,16 @@ def test_a_bridge_whose_last_pod_is_gone_has_no_carrier(refusal: str | None) -> 
     assert ours.split() == state.split()[:3] == ["cni0", "DOWN", "172.16.0.129/25"]
     assert route.strip() in ip_route(network.tables("node-a"))
     assert route.strip().endswith("linkdown")
+
+
+@pytest.mark.parametrize(("source", "destination"), [("a1", "a2"), ("a1", "b1"), ("node-a", "a1")])
+def test_what_a_journey_taught_is_what_the_kernel_holds(make_lab: MakeLab, source: str, destination: str) -> None:
+    network = article()
+    lab = make_lab(network)
+    assert lab.trace(source, destination).ok
+    taught = with_learned(network, trace(network, source, destination).learned)
+    for place in PLACES:
+        namespace, tables = namespace_of(lab, place), taught.tables(place)
+        assert sorted(ip_neigh(tables).splitlines()) == named(inside(lab, namespace, "ip neigh")), place
+        ports = inside(lab, namespace, "bridge fdb")
+        assert set(bridge_fdb(tables).splitlines()) <= {line.strip() for line in ports.splitlines()}, place

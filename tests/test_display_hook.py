@@ -15,9 +15,29 @@ for value in (network, found, found.hops[1], network["node-a"], network["VPC"]):
     assert "\\n" in shown["text/plain"] and "object at 0x" not in shown["text/plain"], value
 """
 
+FINDINGS = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+from flannelviz import allocation, article, break_network, describe
+sound, broken = (allocation(n) for n in (article(), break_network(article(), "duplicate-pod-cidr", "node-a")))
+for value in (broken, broken.findings, broken.findings[0]):
+    shown, _ = shell.display_formatter.format(value)
+    assert "<table" in shown["text/html"] and "<b>findings</b>" in shown["text/html"], value
+    assert "pod-cidr-duplicate" in shown["text/plain"] and "Finding(" not in shown["text/plain"], value
+    assert describe(value) == shown["text/plain"]
+assert "levels:" in describe(broken)
+shown, _ = shell.display_formatter.format(sound.findings)
+assert shown["text/plain"] == "no findings: nothing contradicts itself" and "<p>no find" in shown["text/html"]
+assert sound.findings == ()
+"""
+
 
 def test_values_show_themselves_in_ipython() -> None:
     subprocess.run([sys.executable, "-c", CELL], check=True)
+
+
+def test_findings_show_themselves_as_a_table() -> None:
+    subprocess.run([sys.executable, "-c", FINDINGS], check=True)
 
 
 def test_a_terminal_shows_one_line() -> None:

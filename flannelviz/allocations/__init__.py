@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 
 from flannelviz.allocations.findings import (
     Finding,
+    Findings,
     address_findings,
     fullness_findings,
     leak_findings,
@@ -37,7 +38,7 @@ from flannelviz.allocations.levels import (
 from flannelviz.allocations.pods import Tally, block_of, by_pod_cidr, pod_findings
 from flannelviz.network import Network
 
-__all__ = ["Allocation", "Block", "Extent", "Fill", "Finding", "Gap", "Level", "VSwitchUse", "allocation"]
+__all__ = ["Allocation", "Block", "Extent", "Fill", "Finding", "Findings", "Gap", "Level", "VSwitchUse", "allocation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Allocation:
     blocks: tuple[Block, ...]
     gaps: tuple[Gap, ...]
     levels: tuple[Level, Level, Level]
-    findings: tuple[Finding, ...]
+    findings: Findings
 
 
 def allocation(network: Network, cluster_cidr: str | IPv4Network | None = None) -> Allocation:
@@ -84,11 +85,13 @@ def allocation(network: Network, cluster_cidr: str | IPv4Network | None = None) 
             Level("cluster CIDR to podCIDRs", cluster, cluster_fill(network, cluster, mask, taken)),
             Level("podCIDRs to pod addresses", cluster, pods_fill(network, blocks)),
         ),
-        findings=(
-            *address_findings(network, tally.owners),
-            *pod_cidr_findings(network, cluster),
-            *fullness_findings(cluster, mask, taken, blocks),
-            *leak_findings(network),
-            *about_pods,
+        findings=Findings(
+            (
+                *address_findings(network, tally.owners),
+                *pod_cidr_findings(network, cluster),
+                *fullness_findings(cluster, mask, taken, blocks),
+                *leak_findings(network),
+                *about_pods,
+            )
         ),
     )

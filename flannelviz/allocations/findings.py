@@ -40,6 +40,12 @@ class Finding:
     command: str
 
 
+class Findings(tuple[Finding, ...]):
+    """What is wrong in one allocation: a tuple, which shows itself as a table."""
+
+    __slots__ = ()
+
+
 def _show_node(node: str, options: str) -> str:
     return f"kubectl get {quote(f'node/{node}')} {options}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flannelviz.model import visible
@@ -20,6 +21,7 @@ from flannelviz.views.text import hop_says, trace_text
 from flannelviz.views.tooltext import columns, kubectl_nodes
 
 MOST_LINES = 40
+NO_FINDING = "no findings: nothing contradicts itself"
 NOTHING_LEARNED = "no place has learned anything"
 PANDAS = ("pandas", "pandas.core.frame")  # where DataFrame says it is from: pandas 3, pandas 2
 
@@ -36,6 +38,9 @@ def register(shell: Any = None) -> bool:
     for kind, to_html in HTML.items():
         formatters["text/html"].for_type(kind, to_html)
         formatters["text/plain"].for_type(kind, _plainly)
+    for name, to_sheets in ALLOCATED.items():
+        formatters["text/html"].for_type_by_name(*name, partial(_sheets_html, to_sheets))
+        formatters["text/plain"].for_type_by_name(*name, _plainly)
     formatters["text/html"].for_type_by_name("matplotlib.figure", "Figure", _figure_html)
     for module in PANDAS:
         formatters["text/html"].for_type_by_name(module, "DataFrame", frame_html)
@@ -62,8 +67,21 @@ def _plainly(value: object, printer: Any, cycle: bool) -> None:
 
 def describe(value: object) -> str:
     """Return a value as plain text, for a terminal; what has no words of its own shows its repr."""
-    words = next((TEXT[kind] for kind in type(value).__mro__ if kind in TEXT), None)
+    kind = type(value)
+    to_sheets = ALLOCATED.get((kind.__module__, kind.__qualname__))
+    if to_sheets is not None:
+        return "\n\n".join(map(_sheet_text, to_sheets(value))) or NO_FINDING
+    words = next((TEXT[base] for base in kind.__mro__ if base in TEXT), None)
     return words(value) if words else repr(value)
+
+
+def _sheets_html(to_sheets: Callable[[Any], list[Sheet]], value: object) -> str:
+    return "".join(map(html.sheet_html, to_sheets(value))) or f"<p>{NO_FINDING}</p>"
+
+
+def _findings(found: Any) -> list[Sheet]:
+    sheet = sheets.findings(found)
+    return [sheet] if sheet.rows else []
 
 
 def network_text(network: Network) -> str:
@@ -122,6 +140,11 @@ def journey_text(trace: Trace) -> str:
     return f"{journey_says(trace)}\n{trace_text(trace)}"
 
 
+ALLOCATED: dict[tuple[str, str], Callable[[Any], list[Sheet]]] = {  # by name: a view imports no allocation
+    ("flannelviz.allocations", "Allocation"): lambda found: [sheets.levels(found), *_findings(found.findings)],
+    ("flannelviz.allocations.findings", "Findings"): _findings,
+    ("flannelviz.allocations.findings", "Finding"): lambda found: _findings([found]),
+}
 HTML: dict[type, Callable[[Any], str]] = {
     Network: html.network_html,
     Trace: html.trace_html,

@@ -195,6 +195,12 @@ def levels(allocation: Any) -> Sheet:
     return _sheet("levels", ("level", "range", "used", "usable", "percent"), rows)
 
 
+def findings(found: Iterable[Any]) -> Sheet:
+    """Return what is wrong in an allocation: any objects with a severity, a code, a subject, a message, a command."""
+    rows = ((one.severity, one.code, one.subject, one.message, one.command) for one in found)
+    return _sheet("findings", ("severity", "code", "subject", "message", "command"), rows)
+
+
 # --- journeys and events ------------------------------------------------------------------------------------------
 
 

@@ -57,10 +57,6 @@ def _candidates(network: Network, fault: Fault) -> Iterator[str]:
         )
 
 
-def _is_wired(network: Network, pod: str) -> bool:
-    return network.port(pod) is not None or pod in network.written
-
-
 def _unknown(network: Network, fault: Fault, place: str) -> tuple[str, ...]:
     """Return the tables that `fault` edits at `place` and that the input does not tell."""
     untold = network.vpc.unknown if network.vpc.route_tables else network.vpc.unknown | {"route_tables"}

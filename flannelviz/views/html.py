@@ -142,8 +142,3 @@ def _artefact(event: Event) -> str:
 def text_lines(words: str) -> str:
     """Return several lines as HTML text."""
     return "\n".join(text(line) for line in words.splitlines())
-
-
-def events_html(events: Iterable[Event]) -> str:
-    """Return events as a table."""
-    return sheet_html(sheets.events(events))

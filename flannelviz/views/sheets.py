@@ -270,12 +270,3 @@ def _event(event: Event) -> Row:
 def placed_rows(pairs: Iterable[tuple[str, object]]) -> str:
     """Return rows with their places, one after the other."""
     return "; ".join(f"{place}: {row_text(row)}" for place, row in pairs)
-
-
-def tables_at(network: Network, place: str) -> tuple[Sheet, ...]:
-    """Return every table of a place of a network: a pod, an ECS or the VPC.
-
-    Raises: UnknownPlaceError if there is none.
-    """
-    found = network.place(place)
-    return vpc_sheets(network) if found == VPC else place_sheets(network.tables(found))

@@ -119,8 +119,9 @@ def test_other_frames_are_shown_as_pandas_does():
 
 
 def test_every_table_of_a_place_is_there(network: Network):
-    assert [sheet.name for sheet in sheets.tables_at(network, "node-a")] == ["addresses", "routes", "rules", "links"]
-    assert [sheet.name for sheet in sheets.tables_at(network, "VPC")] == ["VPC routes", "ENIs", "SNAT entries"]
+    found = sheets.place_sheets(network.tables("node-a"))
+    assert [sheet.name for sheet in found] == ["addresses", "routes", "rules", "links"]
+    assert [sheet.name for sheet in sheets.vpc_sheets(network)] == ["VPC routes", "ENIs", "SNAT entries"]
 
 
 def test_event_that_removes_lists_what_is_gone(event: Event):

@@ -79,6 +79,12 @@ def _sheets_html(to_sheets: Callable[[Any], list[Sheet]], value: object) -> str:
     return "".join(map(html.sheet_html, to_sheets(value))) or f"<p>{NO_FINDING}</p>"
 
 
+def _levels(found: Any) -> Sheet:
+    sheet = sheets.levels(found)
+    rounded = ((*row, "" if percent is None else f"{percent:.1f}") for *row, percent in sheet.rows)
+    return sheet._replace(rows=tuple(rounded))
+
+
 def _findings(found: Any) -> list[Sheet]:
     sheet = sheets.findings(found)
     return [sheet] if sheet.rows else []
@@ -141,7 +147,7 @@ def journey_text(trace: Trace) -> str:
 
 
 ALLOCATED: dict[tuple[str, str], Callable[[Any], list[Sheet]]] = {  # by name: a view imports no allocation
-    ("flannelviz.allocations", "Allocation"): lambda found: [sheets.levels(found), *_findings(found.findings)],
+    ("flannelviz.allocations", "Allocation"): lambda found: [_levels(found), *_findings(found.findings)],
     ("flannelviz.allocations.findings", "Findings"): _findings,
     ("flannelviz.allocations.findings", "Finding"): lambda found: _findings([found]),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.lab import ROOT, LabPage
 from tools.notebooks import KERNEL
@@ -20,6 +20,31 @@ from flannelviz.views import stage
 shown = stage.journey(article(), trace(article(), "a1", "b1"), trace=trace)
 shown
 """
+
+
+LARGE = """
+from flannelviz import lab, large, trace
+from flannelviz.views import stage
+network = large(300, 30)
+question = lab.ask("Which?", {"this": "It is longer.", "that": "It is shorter."}, right="this", before=3)
+shown = stage.journey(network, trace(network, "a1", "b1"), [question], trace=trace)
+shown
+"""
+ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+# A kernel answers widgets even while a cell runs; one that sleeps for so long answers nobody.
+SLEEP = "import os, signal, subprocess as s; s.Popen(f'sleep 6; kill -CONT {os.getpid()}', shell=True)"
+ASLEEP = f"session.kernel.requestExecute({{code: `{SLEEP}; os.kill(os.getpid(), signal.SIGSTOP)`}})"
+BROKEN_CHAIN = "stage => getComputedStyle(stage.parentElement, '::before').content"
+PYTHON = """async code => {
+    const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
+    const {content} = await kernel.requestExecute({code: '', user_expressions: {value: code}}).done;
+    return content.user_expressions.value.data?.['text/plain'] ?? content.user_expressions.value.evalue;
+}"""
+
+
+def hears(page: Page, code: str, value: str) -> None:
+    """Wait until an expression has this value in the kernel; a step is told once a reader rests at it."""
+    page.wait_for_function(f"async ([code, value]) => await ({PYTHON})(code) === value", arg=[code, value])
 
 
 def write(path: Path, *cells: str) -> None:
@@ -46,6 +71,96 @@ def test_keys_step_and_python_hears_of_it(lab: LabPage, work: Path) -> None:
     expect(page.locator(".fv-says")).to_have_text("a2 to a1: request and reply arrive")
     expect(page.locator(".fv-counter")).to_have_text("hop 1 of 6")
     assert lab.kernel_errors() == []
+
+
+def test_arrows_are_the_stages_after_an_answer_and_in_an_opened_place(lab: LabPage, work: Path) -> None:
+    """And two views of one stage are one stage: what is answered in one, or taken back by Python, is so in both."""
+    write(work / "answers.ipynb", LARGE, "shown")
+    lab.open("answers.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    page = lab.page
+    one, other = (page.locator(".fv-stage").nth(i) for i in (0, 1))
+    one.get_by_role("slider").press("End")
+    for view in (one, other):
+        expect(view.locator(".fv-question")).to_have_text("Which?")
+    other.get_by_role("button", name="that").click()
+    expect(other.locator(".fv-answer")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(ACTIVE_CELL) == 1, "the notebook took no arrow"
+    for view in (one, other):
+        expect(view.locator(".fv-counter")).to_have_text("hop 4 of 10")
+        expect(view.locator(".fv-question")).to_have_text("")
+    assert page.evaluate(PYTHON, "[(a.label, a.right) for a in shown.answered]") == "[('that', False)]"
+    one.locator("svg [role=button]", has_text="node-a").first.press("Enter")
+    expect(one.locator(".fv-inside").get_by_role("heading")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(one.locator(".fv-counter")).to_have_text("hop 5 of 10")
+    page.keyboard.press("ArrowDown")
+    expect(one.locator(".fv-counter")).to_have_text("hop 4 of 10")
+    assert page.evaluate(ACTIVE_CELL) == 0, "the notebook took no arrow"
+    assert page.evaluate(PYTHON, "setattr(shown, 'answers', [])") == "None"
+    for view in (one, other):
+        expect(view.locator(".fv-question")).to_have_text("Which?")
+        expect(view.locator(".fv-counter")).to_have_text("hop 2 of 10")
+    one.get_by_role("button", name="this").click()
+    hears(page, "shown.answers, shown.step", "([[0, 0]], 3)")
+    lab.check_clean()
+
+
+def test_what_is_folded_is_found_opened_and_chosen(lab: LabPage, work: Path) -> None:
+    write(work / "folded.ipynb", LARGE, "shown")
+    lab.open("folded.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    page = lab.page
+    one = page.locator(".fv-stage").first
+    counter, box = one.locator(".fv-counter"), one.locator("svg [role=button]")
+    one.get_by_role("slider").press("End")
+    one.get_by_role("button", name="this").click()
+    one.get_by_role("slider").press("End")
+    for text, found in (("node-300", "node-300: "), ("10.0.74.2", "10.0.74.2"), ("pod-299", "default/pod-299-1 ")):
+        one.get_by_role("searchbox").fill(text)
+        one.get_by_role("searchbox").press("Enter")
+        expect(box.and_(page.locator(":focus"))).to_contain_text(found)
+        expect(counter).to_have_text("hop 10 of 10")
+    fold = one.locator("svg .fv-fold[role=button]")
+    for kind, told in (("pods", "a12"), ("nodes", "node-f")):
+        expect(box.filter(has_text=told)).to_have_count(0)
+        fold.filter(has_text=kind).first.press("Enter")
+        expect(box.filter(has_text=told).first).to_be_visible()
+        expect(counter).to_have_text("hop 10 of 10")
+    hears(page, "shown.answers, shown.step", "([[0, 0]], 10)")
+    # One end that is drawn, and one that has to be found first.
+    one.get_by_role("button", name="Choose both ends").press("Enter")
+    box.filter(has_text="default/a1 ").press("Enter")
+    one.get_by_role("searchbox").fill("pod-300-30")
+    one.get_by_role("searchbox").press("Enter")
+    expect(box.and_(page.locator(":focus"))).to_contain_text("default/pod-300-30 ")
+    expect(one.locator(".fv-message")).to_have_text("From default/a1. And to where?")
+    page.keyboard.press("Enter")
+    expect(one.locator(".fv-says")).to_have_text("a1 to pod-300-30: request and reply arrive")
+    expect(counter).to_have_text("hop 1 of 10")
+    expect(page.locator(".fv-stage").nth(1).locator(".fv-says")).to_contain_text("a1 to pod-300-30")
+    # An output is cleared and comes back; then the kernel is gone.
+    lab.command("notebook:move-cursor-down")
+    page.locator(".jp-Notebook .jp-Cell").nth(1).locator(".jp-InputPrompt").click()
+    lab.command("notebook:clear-cell-output")
+    expect(page.locator(".fv-stage")).to_have_count(1)
+    one.get_by_role("slider").press("ArrowRight")
+    page.locator(".jp-Notebook .jp-Cell").nth(1).locator(".jp-InputPrompt").click()
+    lab.command("notebook:run-cell")
+    expect(page.locator(".fv-stage").nth(1).locator(".fv-counter")).to_have_text("hop 2 of 10")
+    lab.check_clean()
+    page.evaluate(f"() => {{ window.jupyterapp.shell.currentWidget.sessionContext.{ASLEEP} }}")
+    one.get_by_role("searchbox").fill("node-299")
+    one.get_by_role("searchbox").press("Enter")
+    expect(one.locator(".fv-message")).to_contain_text("kernel that is busy answers", timeout=8000)
+    expect(box.and_(page.locator(":focus"))).to_contain_text("node-299: ", timeout=8000)
+    lab.shut_kernel_down()
+    one.get_by_role("slider").press("ArrowRight")
+    expect(counter).to_have_text("hop 3 of 10")
+    one.get_by_role("searchbox").fill("node-298")
+    one.get_by_role("searchbox").press("Enter")
+    expect(one.locator(".fv-message")).to_contain_text("was shut down has to run this cell again", timeout=8000)
 
 
 def test_a_busy_kernel_does_not_throw_the_reader_back(lab: LabPage, work: Path) -> None:
@@ -80,6 +195,8 @@ def test_a_saved_notebook_goes_on_without_its_kernel(lab: LabPage, work: Path) -
     slider = page.locator(".fv-stage input[type=range]")
     slider.press("ArrowRight")
     expect(page.locator(".fv-counter")).to_have_text("hop 3 of 10")
+    expect(page.locator(".jupyter-widgets-disconnected > .fv-stage")).to_have_count(1)
+    assert page.locator(".fv-stage").evaluate(BROKEN_CHAIN) == "none"
     page.locator(".fv-stage svg [role=button]").filter(has_text="node-a").first.press("Enter")
     expect(page.locator(".fv-inside")).to_contain_text("ip route")
     page.get_by_role("button", name="Choose both ends").press("Enter")

@@ -9,7 +9,8 @@ const TRAVEL = 600; // ms that the dot takes for one step
 const SETTLED = 150; // ms after a step until the kernel hears of it, and wide tables are looked for
 const PATIENCE = 5000; // ms that a kernel gets to answer
 const ALONE = 'This needs a running notebook: run this cell again, then choose.';
-const BUSY = 'No answer yet: the kernel is busy, and answers when it is done.';
+// A kernel that was shut down leaves no mark on the page, and is silent like a busy one.
+const SILENT = 'No answer yet. A kernel that is busy answers when it is done; one that was shut down has to run this cell again.';
 const ADDRESS = /^\d+\.\d+\.\d+\.\d+$/;
 const HIDDEN = { 'data-absent': '' };
 const ABSENT = [0, -1, -1]; // version of what is not there: no look, no mark
@@ -572,7 +573,7 @@ function stage(model, root, at, undo, fail) {
     const cut = () => Boolean(root.closest('.jupyter-widgets-disconnected')); // as Jupyter marks what has lost its kernel
     say('working it out …');
     if (cut()) return say(ALONE);
-    waiting = setTimeout(() => say(cut() ? ALONE : BUSY), PATIENCE);
+    waiting = setTimeout(() => say(cut() ? ALONE : SILENT), PATIENCE);
     try {
       model.set('wish', { ...what, number: (model.get('wish')?.number ?? 0) + 1 });
       return model.save_changes();

@@ -1,5 +1,6 @@
 """Each fault breaks what it says, and nothing else: facts 41 to 46, and the table of switches that break the path."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -35,6 +36,7 @@ JOURNEYS = {
     "ECS": ("a1", "db"),
 }
 OK = "ok"
+PLACEHOLDER = re.compile(r"\b[A-Z]+_[A-Z]+\b|INSTANCE")
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +320,36 @@ def test_a_fault_changes_a_copy_and_says_who_causes_it(network: Network, fault: 
     assert network == article()
     assert all((found.cause, found.change, found.symptom, found.command))
     assert targets(network, found)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_command_of_a_fault_is_complete(network: Network, fault: Fault) -> None:
+    target = targets(network, fault)[0]
+    command = fault.command_at(break_network(network, fault, target), target)
+    assert not PLACEHOLDER.search(command), command
+    assert "aliyun" not in command or " --" in command
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "command"),
+    [
+        ("vpc-route-missing", "node-b", "aliyun vpc DescribeRouteEntryList --RouteTableId {table}"),
+        ("security-group-rule-missing", VPC, "aliyun ecs DescribeSecurityGroupAttribute --SecurityGroupId sg-cluster"),
+        ("foreign-security-group", "node-b", "aliyun ecs DescribeInstanceAttribute --InstanceId {instance}"),
+        ("source-dest-check-on", "node-b", "aliyun ecs DescribeNetworkInterfaces --InstanceId {instance}"),
+        ("snat-entry-missing", VPC, "aliyun vpc DescribeSnatTableEntries --NatGatewayId {gateway}"),
+        ("ip-forward-off", "node-b", "sysctl net.ipv4.ip_forward"),
+    ],
+)
+def test_a_command_has_the_ids_of_the_network(network: Network, name: str, target: str, command: str) -> None:
+    gateway = next(entry.next_hop_id for entry in network.vpc.routes if entry.next_hop_type == "NatGateway")
+    ids = {"table": network.vpc.system_table.id, "instance": network.ecs["node-b"].instance_id, "gateway": gateway}
+    assert fault_called(name).command_at(network, target) == command.format(**ids)
+
+
+def test_an_id_that_nobody_told_keeps_its_name() -> None:
+    imported = read_kubectl(DUMP).network
+    assert fault_called("vpc-route-missing").command_at(imported, "x").endswith("--RouteTableId ROUTE_TABLE")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from shlex import quote
 from typing import Literal
 
 from flannelviz.faults.changes import (
@@ -60,10 +61,28 @@ class Fault:
     cause: str
     change: str
     symptom: str
-    command: str  # what shows the fault on a real machine
+    command: str  # what shows the fault on a real machine, or in the cloud, with names such as ROUTE_TABLE for ids
     apply: Break
     edits: tuple[str, ...] = ()  # which tables of the VPC, or of the place, must be known for it
     fits: Callable[[Network, str], bool] = lambda _network, _place: True  # whether there is anything to break
+
+    def command_at(self, network: Network, target: str) -> str:
+        """Return the command with the ids that `network` knows; the others keep their names, such as ROUTE_TABLE."""
+        known = _ids(network, target)
+        return " ".join(quote(known[word]) if word in known else word for word in self.command.split(" "))
+
+
+def _ids(network: Network, target: str) -> dict[str, str]:
+    """Return what stands for the names in a command, as far as `network` knows it."""
+    vpc = network.vpc
+    gateways = (e.next_hop_id for e in vpc.routes if e.next_hop_type == "NatGateway")
+    found = {
+        "ROUTE_TABLE": next((table.id for table in vpc.route_tables), ""),
+        "SECURITY_GROUP": next((group.id for group in vpc.security_groups), ""),
+        "INSTANCE": network.ecs[target].instance_id if target in network.ecs else "",
+        "NAT_GATEWAY": next(gateways, ""),
+    }
+    return {name: id for name, id in found.items() if id}
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -73,7 +92,7 @@ FAULTS: tuple[Fault, ...] = (
         "someone deletes the entry by hand; the cloud-controller-manager makes it again at its next pass (5 minutes)",
         "the VPC route table loses the entry for this node's podCIDR; the Node keeps NetworkUnavailable=False",
         "pods on this node and pods elsewhere cannot reach each other; same node and Internet are fine",
-        "aliyun vpc DescribeRouteEntryList",
+        "aliyun vpc DescribeRouteEntryList --RouteTableId ROUTE_TABLE",
         without_entry,
         fits=has_entry,
         edits=("route_tables",),
@@ -95,7 +114,7 @@ FAULTS: tuple[Fault, ...] = (
         "a hand-made entry, or one left by a node that was replaced, until the periodic pass repairs it",
         "the entry for this node's podCIDR points at another ECS",
         "packets for its pods come to the wrong node, which sends them back to the VPC: a loop until the TTL ends",
-        "aliyun vpc DescribeRouteEntryList",
+        "aliyun vpc DescribeRouteEntryList --RouteTableId ROUTE_TABLE",
         pointing_at(other_instance, "vpc-route-wrong-ecs"),
         fits=lambda network, node: has_entry(network, node) and len(network.nodes) > 1,
         edits=("route_tables",),
@@ -106,7 +125,7 @@ FAULTS: tuple[Fault, ...] = (
         "an ECS was released, and nobody deleted its entry: cloud-controller-managers before v1.9.3.220 never do",
         "the entry for this node's podCIDR points at an instance that is gone",
         "packets for its pods vanish in the VPC",
-        "aliyun vpc DescribeRouteEntryList",
+        "aliyun vpc DescribeRouteEntryList --RouteTableId ROUTE_TABLE",
         pointing_at(lambda _network, _node: "i-released0000000000", "vpc-route-stale"),
         fits=has_entry,
         edits=("route_tables",),
@@ -172,7 +191,7 @@ FAULTS: tuple[Fault, ...] = (
         "someone tidies up the cluster's security group and deletes the rule for the pod CIDR",
         "the security group no longer lets pod addresses in",
         "pods do not reach pods on other nodes; same node and Internet are fine, node to node as well",
-        "aliyun ecs DescribeSecurityGroupAttribute",
+        "aliyun ecs DescribeSecurityGroupAttribute --SecurityGroupId SECURITY_GROUP",
         without_security_rule,
         edits=("security_groups",),
     ),
@@ -182,7 +201,7 @@ FAULTS: tuple[Fault, ...] = (
         "the node was put into another security group by hand, or came from another node pool's template",
         "this node's ENI is in a group without any rule, and no member of the cluster's group any more",
         "pods elsewhere do not reach its pods, and from here no other ECS is reached; its pods reach others",
-        "aliyun ecs DescribeInstanceAttribute",
+        "aliyun ecs DescribeInstanceAttribute --InstanceId INSTANCE",
         with_foreign_security_group,
         edits=("enis", "security_groups"),
     ),
@@ -192,7 +211,7 @@ FAULTS: tuple[Fault, ...] = (
         "a leased line or a peering to a network that uses the addresses of the pod CIDR too",
         "an entry for that range leads to the line; the entries of podCIDRs inside it are longer, so they win",
         "its hosts are unreachable from pods: a podCIDR entry takes the packet, or it leaves with a pod's source",
-        "aliyun vpc DescribeRouteEntryList",
+        "aliyun vpc DescribeRouteEntryList --RouteTableId ROUTE_TABLE",
         with_overlapping_peer,
         edits=("route_tables",),
     ),
@@ -202,7 +221,7 @@ FAULTS: tuple[Fault, ...] = (
         "the check of the primary ENI was never switched off, or was switched on again by hand",
         "the VPC drops what leaves this node's ENI with a source that is not the ENI's own address",
         "pods of this node reach nobody in the cluster outside their node; the Internet works, thanks to SNAT",
-        "aliyun ecs DescribeNetworkInterfaces",
+        "aliyun ecs DescribeNetworkInterfaces --InstanceId INSTANCE",
         source_check,
         edits=("enis",),
     ),
@@ -212,7 +231,7 @@ FAULTS: tuple[Fault, ...] = (
         "'Configure SNAT for VPC' was not ticked when the cluster was made: an ACK cluster has no Internet by default",
         "no NAT gateway, so no default entry in the VPC route table",
         "no pod reaches the Internet, although the node translates the source correctly",
-        "aliyun vpc DescribeRouteEntryList",
+        "aliyun vpc DescribeRouteEntryList --RouteTableId ROUTE_TABLE",
         without_nat_gateway,
         edits=("route_tables", "snat"),
     ),
@@ -222,7 +241,7 @@ FAULTS: tuple[Fault, ...] = (
         "the NAT gateway is there, but nobody gave it an SNAT entry for the nodes' vSwitch",
         "the NAT gateway translates nothing",
         "no pod reaches the Internet; the packets die at the NAT gateway",
-        "aliyun vpc DescribeSnatTableEntries",
+        "aliyun vpc DescribeSnatTableEntries --NatGatewayId NAT_GATEWAY",
         without_snat,
         edits=("snat",),
     ),

@@ -39,7 +39,7 @@ def test_the_first_difference_is_marked_in_words(faults):
 
 def test_the_card_tells_cause_change_symptom_and_command(faults):
     fault = faults.faults["vpc-route-missing"]
-    for words in (fault.symptom, f"<code>{fault.command}</code>"):
+    for words in (fault.symptom, f"<code>{fault.command_at(faults.network, 'VPC')}</code>"):
         assert words.replace("'", "&#x27;") in faults.card.value
 
 

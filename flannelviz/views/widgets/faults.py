@@ -183,7 +183,7 @@ class FaultExplorer(StagePanel):
             ("who does it", fault.cause),
             ("what it changes", f"{where}{fault.change}"),
             ("what one sees", fault.symptom),
-            ("what shows it", f"`{fault.command}`"),
+            ("what shows it", f"`{fault.command_at(self.now, self.target.value)}`"),
             ("this journey", self._compared() + self._lost_address()),
         )
         return table_html(f"{fault.name}{'' if self.broken.value else ' (off)'}", ("", ""), rows)

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,8 @@ from flannelviz.network import Network
 from flannelviz.topologies import article, article_plan
 
 MakeLab = Callable[[Network], Lab]
+Found = Future[object]
+LABS = 4  # at once: a lab waits for most of its time, until nothing is heard of a packet any more
 
 
 @cache
@@ -49,3 +53,29 @@ def article_lab(refusal: str | None) -> Iterator[Lab]:
         pytest.skip(refusal)
     with Lab(counted()) as lab:
         yield lab
+
+
+@pytest.fixture(scope="module")
+def under_way(request: pytest.FixtureRequest, refusal: str | None) -> Iterator[dict[str, Found]]:
+    """What the labs of this file's tests find, by test; the labs of the next tests are at work meanwhile."""
+    if refusal is not None:
+        pytest.skip(refusal)
+    with ThreadPoolExecutor(LABS) as pool:
+        yield {
+            item.nodeid: pool.submit(*item.callspec.params["found"])
+            for item in request.session.items
+            if item.path == request.path and "found" in item.fixturenames
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def found(request: pytest.FixtureRequest, under_way: dict[str, Found]) -> Found:
+    """What comes of the function and its arguments that a test has as its parameter."""
+    return under_way[request.node.nodeid]
+
+
+def in_labs(work: Callable[..., object], cases: dict[str, tuple[Any, ...]]) -> pytest.MarkDecorator:
+    """Give a test what `work` finds for each case, whose arguments stand behind its name."""
+    given = [pytest.param((work, *arguments), id=name) for name, arguments in cases.items()]
+    return pytest.mark.parametrize("found", given, indirect=True)

@@ -16,7 +16,7 @@ from flannelviz.network import Network
 from flannelviz.packet import Disposition
 from flannelviz.tables import CNI0, ETH0, Tables
 from flannelviz.topologies import article_plan
-from tests.kernel.conftest import MakeLab
+from tests.kernel.conftest import Found, MakeLab, in_labs
 from tests.kernel.test_lab import JOURNEYS, differences
 
 TUNNEL = "flannel.1"
@@ -39,6 +39,12 @@ def found_by(network: Network, lab: Lab, journeys: list[tuple[str, str, dict[str
     """What model and kernel say differently, by journey."""
     found = {f"{start} {end} {how}": differences(network, lab, start, end, **how) for start, end, how in journeys}
     return {journey: words for journey, words in found.items() if words}
+
+
+def found_in_a_lab(network: Network, journeys: list[tuple[str, str, dict[str, Any]]]) -> dict[str, tuple[str, ...]]:
+    """The same, in a lab of its own."""
+    with Lab(network) as lab:
+        return found_by(network, lab, journeys)
 
 
 @pytest.mark.parametrize("proto", ["icmp", "udp", "tcp"])
@@ -124,11 +130,14 @@ FEW: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("name", BREAKS)
-def test_a_broken_tunnel_breaks_in_the_same_way(name: str, make_lab: MakeLab) -> None:
-    place, change = BREAKS[name]
+def in_a_broken_tunnel(place: str, change: Any) -> dict[str, tuple[str, ...]]:
     network = vxlan().writing(place, change(vxlan().tables(place)))
-    assert found_by(network, make_lab(network), FEW) == {}
+    return found_in_a_lab(network, FEW)
+
+
+@in_labs(in_a_broken_tunnel, BREAKS)
+def test_a_broken_tunnel_breaks_in_the_same_way(found: Found) -> None:
+    assert found.result() == {}
 
 
 # --- other planes ----------------------------------------------------------------------------------------------------
@@ -160,10 +169,14 @@ MORE = ("192.168.0.253", "192.168.0.255", "192.168.1.9", str(EIP))
 PAIRS = [*JOURNEYS, *((source, odd) for source in ("a1", "b1", "db", "Internet") for odd in MORE)]
 
 
-@pytest.mark.parametrize("name", PLANES)
-def test_every_pair_of_places_in_other_planes(name: str, make_lab: MakeLab) -> None:
-    network = build(replace(article_plan(), vpc_decrements_ttl=True, **PLANES[name]), strict=False).network
-    assert found_by(network, make_lab(network), [(*pair, {}) for pair in PAIRS]) == {}
+def in_another_plane(changes: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    network = build(replace(article_plan(), vpc_decrements_ttl=True, **changes), strict=False).network
+    return found_in_a_lab(network, [(*pair, {}) for pair in PAIRS])
+
+
+@in_labs(in_another_plane, {name: (changes,) for name, changes in PLANES.items()})
+def test_every_pair_of_places_in_other_planes(found: Found) -> None:
+    assert found.result() == {}
 
 
 def test_a_route_of_flanneld_comes_before_the_kernels_own_to_the_same_place(make_lab: MakeLab) -> None:
@@ -182,10 +195,12 @@ TERWAY_BREAKS = {
 }
 
 
-@pytest.mark.parametrize("name", TERWAY_BREAKS)
-def test_a_broken_terway_breaks_in_the_same_way(name: str, make_lab: MakeLab) -> None:
+def in_a_broken_terway(place: str, change: Any) -> dict[str, tuple[str, ...]]:
     plane = build(replace(article_plan(), vpc_decrements_ttl=True, **TERWAY), strict=False).network
-    place, change = TERWAY_BREAKS[name]
     network = plane.writing(place, change(plane.tables(place)))
-    journeys = [(*pair, {}) for pair in JOURNEYS if {"a1", "b1", "node-a", "db"} >= set(pair)]
-    assert found_by(network, make_lab(network), journeys) == {}
+    return found_in_a_lab(network, [(*p, {}) for p in JOURNEYS if {"a1", "b1", "node-a", "db"} >= set(p)])
+
+
+@in_labs(in_a_broken_terway, TERWAY_BREAKS)
+def test_a_broken_terway_breaks_in_the_same_way(found: Found) -> None:
+    assert found.result() == {}

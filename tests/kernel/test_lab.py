@@ -18,7 +18,7 @@ from flannelviz.kernel.lab import DPORT
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
 from flannelviz.topologies import article_plan, article_timeline, plan
-from tests.kernel.conftest import MakeLab, counted
+from tests.kernel.conftest import Found, MakeLab, counted, in_labs
 
 PLACES = ("a1", "a2", "b1", "node-a", "node-b", "db", "Internet")
 ODD = ("127.0.0.1", "172.16.8.99", "172.16.0.140", "192.168.0.77", "10.9.9.9")  # not there, or not to be reached
@@ -89,32 +89,41 @@ def test_each_cold_packet_is_the_first(article_lab: Lab) -> None:
         assert differences(counted(), article_lab, "a1", "Internet", proto="udp", sport=777) == ()
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_broken_network_breaks_in_the_same_way(fault: Fault, make_lab: MakeLab) -> None:
-    broken = break_network(counted(), fault)
-    lab = make_lab(broken)
-    few = [journey for journey in FEW if journey[1] == "Internet" or broken.address(journey[1])]
-    found = {str(journey): differences(broken, lab, *journey[:2], **journey[2]) for journey in few}
-    assert {journey: words for journey, words in found.items() if words} == {}
+def in_a_lab(network: Network) -> dict[str, tuple[str, ...]]:
+    """What a lab of this network does in another way than the model says, by journey."""
+    few = [journey for journey in FEW if journey[1] == "Internet" or network.address(journey[1])]
+    with Lab(network) as lab:
+        found = {str(journey): differences(network, lab, *journey[:2], **journey[2]) for journey in few}
+    return {journey: words for journey, words in found.items() if words}
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rules": "head"},
-        {"masquerade": False},
-        {"vpc_decrements_ttl": False},
-        {"hairpin": True},
-        {"nat_gateway": False},
-        {"node_mask": 28, "nodes": plan(2, 15).nodes},
-    ],
-    ids=lambda changes: next(iter(changes)),
+def in_a_broken_network(fault: Fault) -> dict[str, tuple[str, ...]]:
+    return in_a_lab(break_network(counted(), fault))
+
+
+@in_labs(in_a_broken_network, {fault.name: (fault,) for fault in FAULTS})
+def test_a_broken_network_breaks_in_the_same_way(found: Found) -> None:
+    assert found.result() == {}
+
+
+CLUSTERS: tuple[dict[str, Any], ...] = (
+    {"rules": "head"},
+    {"masquerade": False},
+    {"vpc_decrements_ttl": False},
+    {"hairpin": True},
+    {"nat_gateway": False},
+    {"node_mask": 28, "nodes": plan(2, 15).nodes},
 )
-def test_other_clusters_behave_as_the_model_says(changes: dict[str, Any], make_lab: MakeLab) -> None:
-    network = build(replace(article_plan(), **{"vpc_decrements_ttl": True, **changes}), strict=False).network
-    lab = make_lab(network)
-    found = {str(journey): differences(network, lab, *journey[:2], **journey[2]) for journey in FEW}
-    assert {journey: words for journey, words in found.items() if words} == {}
+
+
+def in_another_cluster(changes: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    plan_of_it = replace(article_plan(), **{"vpc_decrements_ttl": True, **changes})
+    return in_a_lab(build(plan_of_it, strict=False).network)
+
+
+@in_labs(in_another_cluster, {next(iter(changes)): (changes,) for changes in CLUSTERS})
+def test_other_clusters_behave_as_the_model_says(found: Found) -> None:
+    assert found.result() == {}
 
 
 def test_an_ecs_with_an_eip_is_reached_from_outside(make_lab: MakeLab) -> None:

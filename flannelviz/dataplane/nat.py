@@ -57,7 +57,13 @@ def _to_its_destination(visit: Visit, connection: Connection) -> None:
         return
     now = replace(packet, dst=IPv4Address(dst), dport=port)
     saying = ("known flow: destination {} -> {}", packet.dst, now.dst)
-    visit.note("conntrack", saying, connection.flow, now=now, asking=("conntrack -L --reply-src {}", packet.src))
+    visit.note("conntrack", saying, connection.flow, now=now, asking=_asking(connection))
+
+
+def _asking(connection: Connection) -> tuple[object, ...]:
+    """Return the command that shows the flow: by the source of the direction in which this packet goes."""
+    side = "--reply-src" if connection.is_reply else "--src"
+    return (f"conntrack -L {side} {{}}", IPv4Address(connection.key[1]))
 
 
 def _seen_before(about: Packet, connection: Connection) -> Packet:
@@ -107,7 +113,7 @@ def _from_its_source(visit: Visit, connection: Connection) -> None:
         return
     now = replace(packet, src=IPv4Address(src), sport=port)
     saying = ("known flow: source {} -> {}", packet.src, now.src)
-    visit.note("conntrack", saying, connection.flow, now=now, asking=("conntrack -L --src {}", packet.src))
+    visit.note("conntrack", saying, connection.flow, now=now, asking=_asking(connection))
 
 
 def _translated(

@@ -12,13 +12,15 @@ from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.faults import FAULTS, break_network, targets
-from flannelviz.model import ServicePlan
+from flannelviz.model import INTERNET, VPC, ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Step, Trace
-from flannelviz.tables import Chain, Tables
+from flannelviz.tables import Chain, FdbEntry, Route, RouteEntry, Tables
 from flannelviz.topologies import article_plan
-from flannelviz.views.rowtext import row_text
+from flannelviz.views.learned import flows_at, with_learned
+from flannelviz.views.rowtext import MAIN, route_text, row_text
 from flannelviz.views.ruletext import iptables_s
+from flannelviz.views.tooltext import bridge_fdb, describe_route_entry_list, ip_neigh, ip_route, ip_rule
 
 WEB = IPv4Address("172.19.0.10")
 JOURNEYS = (("a1", "a2"), ("a1", "b1"), ("a1", "node-b"), ("node-a", "b1"), ("a1", "db"), ("a1", "Internet"))
@@ -32,6 +34,9 @@ CLUSTERS = {
 
 
 def cluster(name: str) -> Network:
+    if name == "terway":
+        nodes = tuple(replace(node, pod_cidr=None) for node in article_plan().nodes)
+        return build(replace(article_plan(), cni="terway", nodes=nodes, services=(SERVICE,))).network
     return build(replace(article_plan(), services=(SERVICE,), **CLUSTERS[name])).network
 
 
@@ -45,9 +50,61 @@ def journeys(network: Network) -> Iterator[Trace]:
         yield from (trace(network, source, WEB, proto="tcp", dport=80, dice=dice) for source in ("a1", "node-a"))
 
 
-def iptables_steps(found: Trace) -> Iterator[Step]:
+def others(network: Network, found: Trace) -> Iterator[tuple[Step, str, str]]:
+    """Steps with a row, what their command prints in our views, and what of the row must be in it."""
+    after = with_learned(network, found.learned)
+    for step in steps_of(found):
+        if step.place == VPC and isinstance(step.row, RouteEntry):
+            yield step, describe_route_entry_list(network.vpc), f'"DestinationCidrBlock": "{step.row.dst}"'
+        if step.place in (VPC, INTERNET):
+            continue
+        tables, row, command = after.tables(step.place), step.row, step.command
+        if " ip route get " in command and isinstance(row, Route):
+            yield step, ip_route(tables, row.table), route_text(replace(row, table=MAIN))
+        elif command.endswith(" ip rule"):
+            yield step, ip_rule(tables), row_text(row)
+        elif " ip neigh show " in command and row is not None:
+            yield step, ip_neigh(tables), row_text(replace(row, state=""))  # type: ignore[type-var]
+        elif " bridge fdb show " in command and isinstance(row, FdbEntry):
+            yield step, bridge_fdb(tables), row.lladdr
+        elif " conntrack -L " in command:
+            yield step, conntrack_l(found, step.place, command), row_text(row)
+
+
+def conntrack_l(found: Trace, place: str, command: str) -> str:
+    """What `conntrack -L --src A`, or `--reply-src A`, prints there."""
+    *_, option, address = command.split()
+    flows = flows_at(found.learned, place)
+    sides = {"--src": "original", "--reply-src": "reply"}
+    return "\n".join(row_text(f) for f in flows if getattr(f, sides[option])[1] == int(IPv4Address(address)))
+
+
+def steps_of(found: Trace) -> Iterator[Step]:
     hops = (*found.hops, *(hop for way in found.errors for hop in way))
-    yield from (step for hop in hops for step in hop.steps if "iptables" in step.command and step.row is not None)
+    yield from (step for hop in hops for step in hop.steps)
+
+
+@pytest.mark.parametrize("name", [*CLUSTERS, "terway"])
+def test_every_other_command_shows_its_row_too(name: str) -> None:
+    network, kinds = cluster(name), set()
+    for found in [*journeys(network), *second_packets(network)]:
+        for step, text, wanted in others(network, found):
+            assert wanted in text, (step, step.command)
+            kinds.add(step.kind.split(" ")[0])
+    assert {"route", "neighbor", "vpc", "conntrack", "ip" if name == "terway" else "fdb"} <= kinds
+
+
+def second_packets(network: Network) -> Iterator[Trace]:
+    """Packets of flows that are known already, in both directions, and the errors about one that is too large."""
+    for source, destination, options in (("a1", WEB, {"proto": "tcp", "dport": 80}), ("a1", "Internet", {})):
+        first = trace(network, source, destination, dice=0.9, **options)  # type: ignore[arg-type]
+        yield trace(network, source, destination, dice=0.9, learned=first.learned, **options)  # type: ignore[arg-type]
+    slow = break_network(network, "eth0-mtu-1400", "node-a")
+    yield trace(slow, "a1", WEB, proto="udp", dport=80, size=1450, dice=0.9)
+
+
+def iptables_steps(found: Trace) -> Iterator[Step]:
+    yield from (step for step in steps_of(found) if "iptables" in step.command and step.row is not None)
 
 
 def printed(tables: Tables, command: str) -> list[str]:

@@ -8,11 +8,16 @@ from enum import Enum
 from ipaddress import IPv4Address
 from shlex import quote
 
+from flannelviz.errors import PacketError
 from flannelviz.model import INTERNET, VPC
 from flannelviz.tables import Eni, RouteEntry, Row, SecurityRule, SnatEntry
 
-SYN_ACK_SIZE = 60  # bytes: IP header 20 + TCP header 20 + its options
+SYN_ACK_SIZE = 60  # bytes: IP header 20 + TCP header 20 + the options that a program's SYN has as well
+BARE_SYN_ACK_SIZE = 44  # bytes: to a SYN that is too small for options, with a single one, the largest segment
+ERROR_SIZE, MOST_ERROR_SIZE = 28, 576  # bytes: IP header 20 + ICMP header 8, and what it quotes. RFC 1812 §4.3.2.3
 PING_SIZE = 84  # bytes: what `ping` sends, IP header 20 + ICMP header 8 + data 56
+LEAST_SIZE = {"icmp": 28, "tcp": 40, "udp": 28}  # bytes: IP header 20, and the one of the protocol. RFC 791, 9293
+LIMITS = (("ttl", 1, 255), ("sport", 0, 65535), ("dport", 0, 65535))
 
 
 class Disposition(Enum):
@@ -83,7 +88,7 @@ class Packet:
             sport=self.dport,
             dport=self.sport,
             ttl=64,
-            size=min(self.size, SYN_ACK_SIZE) if self.proto == "tcp" else self.size,
+            size=_syn_ack_size(self.size) if self.proto == "tcp" else self.size,
             dont_fragment=self.proto != "icmp",
             src_mac="",
             dst_mac="",
@@ -92,6 +97,32 @@ class Packet:
             about=None,
             answer=not self.answer,
         )
+
+
+def _syn_ack_size(syn: int) -> int:
+    """Return the size of the answer to a SYN of `syn` bytes, which carries no data."""
+    return SYN_ACK_SIZE if syn >= SYN_ACK_SIZE else BARE_SYN_ACK_SIZE
+
+
+def check(packet: Packet) -> None:
+    """Refuse what is no unicast IPv4 packet, with the value and what would pass.
+
+    Raises: PacketError.
+    """
+    dst = packet.dst
+    if not isinstance(dst, IPv4Address):
+        raise PacketError(f"the destination {dst!r} is no IPv4 address; name a pod or a host, or write one")
+    if dst.is_multicast or dst.is_unspecified or int(dst) == 0xFFFFFFFF:
+        raise PacketError(
+            f"{dst} is no unicast address; a trace follows one packet to one receiver: name a pod or a host"
+        )
+    if packet.proto not in LEAST_SIZE:
+        raise PacketError(f"the protocol {packet.proto!r} is not modelled; choose one of {', '.join(LEAST_SIZE)}")
+    for name, lowest, highest in (*LIMITS, ("size", LEAST_SIZE[packet.proto], 65535)):
+        value = getattr(packet, name)
+        if not isinstance(value, int) or not lowest <= value <= highest:
+            kind = f"{packet.proto.upper()} packet" if name == "size" else "IPv4 packet"
+            raise PacketError(f"no {kind} has {name} {value!r}; choose a whole number from {lowest} to {highest}")
 
 
 FlowKey = tuple[str, int, int, int, int]  # protocol, source, its port, destination, its port
@@ -169,9 +200,13 @@ class IcmpError:
     mtu: int | None = None  # what would have fitted. Units: bytes
 
     def packet(self) -> Packet:
-        """Return the error as a packet, on its way to who sent the packet that it speaks of."""
+        """Return the error as a packet, on its way to who sent the packet that it speaks of.
+
+        Source: net/ipv4/icmp.c, icmp_send: it quotes as much as 576 bytes hold, and goes without DF.
+        """
         assert self.about.src is not None, "a packet that can be answered has a source"
-        return Packet(self.source, self.about.src, about=self.about)
+        size = min(ERROR_SIZE + self.about.size, MOST_ERROR_SIZE)
+        return Packet(self.source, self.about.src, size=size, dont_fragment=False, about=self.about)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -10,9 +10,9 @@ from typing import Any
 
 from flannelviz.errors import AddressPlanError, FaultError
 from flannelviz.faults import FAULTS, break_network, targets
-from flannelviz.kernel import cannot_hold
 from flannelviz.model import INTERNET, ClusterPlan, NodePlan, ServicePlan, VSwitch
 from flannelviz.network import Network
+from flannelviz.packet import LEAST_SIZE
 from prove.case import Case, Sent
 
 PACKETS = 12  # sent through one network
@@ -35,12 +35,13 @@ WAYS: tuple[dict[str, Any], ...] = (
 CLUSTER_IPS = (IPv4Address("172.19.0.10"), IPv4Address("172.19.0.20"))
 PORTS = (53, 80, 443, 5353, 8080, 20000)
 NOWHERE = ("10.9.9.9", "172.19.0.77", "172.31.255.9", "192.168.77.7", "203.0.113.99", "100.100.2.136", "127.0.0.1")
-PROTOCOLS = ("icmp", "udp", "tcp")
-SIZES = (28, 29, 40, 84, 600, 1400, 1401, 1450, 1451, 1500, 1501, 3000)
+PROTOCOLS = tuple(LEAST_SIZE)
+SIZES = (28, 29, 40, 59, 60, 84, 600, 1400, 1401, 1450, 1451, 1500, 1501, 3000)
+FIRST_EIP = IPv4Address("198.51.100.20")  # the NAT gateway has those from .1 on
 
 
 def case(seed: int, number: int) -> Case:
-    """Return case `number` of `seed`: a network that a lab can hold, with faults in it, and packets."""
+    """Return case `number` of `seed`: a network, the same on every machine, with faults in it, and packets."""
     dice = Random(f"{seed}/{number}")
     while True:
         plan = _plan(dice)
@@ -48,8 +49,6 @@ def case(seed: int, number: int) -> Case:
             found = Case(plan, (), ())
             network = found.network()
         except AddressPlanError:
-            continue
-        if cannot_hold(network) is not None:
             continue
         faults, network = _faults(dice, network)
         return Case(plan, faults, tuple(_packets(dice, network)))
@@ -90,7 +89,7 @@ def _node(dice: Random, letter: str, zones: Sequence[VSwitch]) -> NodePlan:
         f"node-{letter}",
         pods,
         vswitch=dice.choice(zones).name,
-        eip=IPv4Address(f"198.51.100.{LETTERS.index(letter) + 1}") if _often(dice, 0.15) else None,
+        eip=FIRST_EIP + LETTERS.index(letter) if _often(dice, 0.15) else None,
         host_pods=(f"{letter}-host",) if _often(dice, 0.2) else (),
     )
 
@@ -108,9 +107,11 @@ def _faults(dice: Random, network: Network) -> tuple[tuple[tuple[str, str], ...]
     for _ in range(dice.choice((0, 0, 1, 1, 1, 2, 2, MOST_FAULTS))):
         fault = dice.choice(FAULTS)
         places = targets(network, fault)
-        if not places or any(name == fault.name for name, _ in chosen):
+        if not places:
             continue
         place = dice.choice(places)
+        if (fault.name, place) in chosen:
+            continue
         try:
             broken = break_network(network, fault, place)
         except FaultError:
@@ -131,6 +132,8 @@ def _packets(dice: Random, network: Network) -> Iterator[Sent]:
             sent = _again(before)
         else:
             sent = _packet(dice, network, sources, addresses)
+            if before is not None and _often(dice, 0.1):
+                sent = _another(dice, sent)
         yield sent
         before = sent
 
@@ -139,6 +142,11 @@ def _again(before: Sent) -> Sent:
     """Return what a program sends next to the same place: of TCP a new connection, which has a port of its own."""
     sport = 20000 + before.sport % 9973 if before.proto == "tcp" else before.sport
     return replace(before, sport=sport, warm=True)
+
+
+def _another(dice: Random, sent: Sent) -> Sent:
+    """Return a packet of another flow that finds what those before have taught; its port is one of its own."""
+    return replace(sent, sport=dice.randint(10000, 19999), warm=True)
 
 
 def _sources(network: Network) -> list[str]:
@@ -152,31 +160,36 @@ def _addresses(network: Network) -> list[str]:
     return [*named, *named, INTERNET, INTERNET, *_own_and_odd(network), *NOWHERE]
 
 
+def _eips(network: Network) -> list[str]:
+    """Return the EIPs of all ECS, to which only the Internet sends."""
+    return [str(ecs.eip) for ecs in network.ecs.values() if ecs.eip is not None]
+
+
 def _own_and_odd(network: Network) -> Iterator[str]:
     for vswitch in network.plan.vswitches if network.plan else ():
         yield from map(str, (vswitch.gateway, vswitch.cidr[9], vswitch.cidr[-1], vswitch.cidr[0]))
     for node in network.nodes.values():
         if node.pod_cidr is not None:
             yield from map(str, (node.pod_cidr[0], node.pod_cidr[1], node.pod_cidr[9], node.pod_cidr[-1]))
-    for ecs in network.ecs.values():
-        if ecs.eip is not None:
-            yield str(ecs.eip)
     if network.plan is not None:
         yield str(network.plan.cluster_cidr[-9])
 
 
 def _packet(dice: Random, network: Network, sources: Sequence[str], addresses: Sequence[str]) -> Sent:
     services = network.plan.services if network.plan else ()
+    source = dice.choice(sources)
     if services and _often(dice, 0.3):
         service = dice.choice(services)
         matching = _often(dice, 0.8)
         proto, dport = (service.proto, service.port) if matching else (dice.choice(PROTOCOLS), dice.choice(PORTS))
         destination = str(service.cluster_ip)
     else:
-        destination, proto, dport = dice.choice(addresses), dice.choice(PROTOCOLS), dice.choice(PORTS)
+        public = 3 * _eips(network) if source == INTERNET else []
+        destination, proto, dport = dice.choice([*addresses, *public]), dice.choice(PROTOCOLS), dice.choice(PORTS)
     size = dice.choice(SIZES) if _often(dice, 0.4) else 84
+    size = max(size, LEAST_SIZE[proto])
     return Sent(
-        dice.choice(sources),
+        source,
         destination,
         proto,
         sport=dice.choice((40000, dice.randint(30000, 60000))),

@@ -13,10 +13,8 @@ from flannelviz.dataplane.visit import Memory
 from flannelviz.errors import PacketError, UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, parse_address
 from flannelviz.network import Network
-from flannelviz.packet import PING_SIZE, Disposition, Hop, IcmpError, Learned, Packet, Trace
+from flannelviz.packet import PING_SIZE, Disposition, Hop, IcmpError, Learned, Packet, Trace, check
 
-PROTOCOLS = ("icmp", "tcp", "udp")
-LIMITS = (("ttl", 1, 255), ("size", 28, 65535), ("sport", 0, 65535), ("dport", 0, 65535))  # size: header included
 MAX_HOPS = 600  # a TTL is at most 255, and a hop of the VPC may not count
 LOOP_VISITS = 3
 
@@ -47,23 +45,6 @@ def trace(
     dst = destination_address(network, destination)
     packet = Packet(None, dst, proto, sport, dport, ttl, size, dont_fragment, dice=dice)
     return send(network, source, packet, learned, served=served)
-
-
-def _check(packet: Packet) -> None:
-    """Refuse what is no unicast IPv4 packet, with the value and what would pass."""
-    dst = packet.dst
-    if not isinstance(dst, IPv4Address):
-        raise PacketError(f"the destination {dst!r} is no IPv4 address; name a pod or a host, or write one")
-    if dst.is_multicast or dst.is_unspecified or int(dst) == 0xFFFFFFFF:
-        raise PacketError(
-            f"{dst} is no unicast address; a trace follows one packet to one receiver: name a pod or a host"
-        )
-    if packet.proto not in PROTOCOLS:
-        raise PacketError(f"the protocol {packet.proto!r} is not modelled; choose one of {', '.join(PROTOCOLS)}")
-    for name, lowest, highest in LIMITS:
-        value = getattr(packet, name)
-        if not isinstance(value, int) or not lowest <= value <= highest:
-            raise PacketError(f"no IPv4 packet has {name} {value!r}; choose a whole number from {lowest} to {highest}")
 
 
 def destination_address(network: Network, destination: str | IPv4Address) -> IPv4Address:
@@ -100,7 +81,7 @@ def send(network: Network, place: str, packet: Packet, learned: Learned | None =
     Shape: request hops, then, if the request arrived, reply hops.
     Raises: UnknownPlaceError for a place that is not there, PacketError for a packet that cannot be.
     """
-    _check(packet)
+    check(packet)
     memory, place = Memory(learned or Learned()), network.place(place)
     if place == VPC:
         raise PacketError("the VPC sends nothing of its own; send from an ECS, a pod, or the Internet")

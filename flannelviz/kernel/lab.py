@@ -24,11 +24,9 @@ from flannelviz.kernel.story import Names, story
 from flannelviz.kernel.tools import program
 from flannelviz.model import INTERNET, VPC, parse_address
 from flannelviz.network import Network
-from flannelviz.packet import PING_SIZE, Trace
+from flannelviz.packet import PING_SIZE, Packet, Trace, check
 
 DPORT = 20000  # where somebody listens when no port is asked for
-PROTOCOLS = ("icmp", "tcp", "udp")
-MIN_SIZE, MAX_SIZE, MAX_TTL = 28, 65535, 255
 START = "import sys; sys.path.insert(0, {root!r}); from flannelviz.kernel.child import main; main({parent})"
 ROOT = Path(__file__).parents[2]
 ENDED = "the lab has ended, its process is gone: make a new Lab"
@@ -86,7 +84,7 @@ class Lab:
         """
         place = self._namespace(self.network.place(source))
         dst = self._address(destination)
-        _check(dst, proto, ttl, size)
+        check(Packet(None, dst, proto, sport, dport, ttl, size, dont_fragment))
         if proto != "icmp":
             dport = dport or DPORT
         order = Order(place, str(dst), proto, sport, dport, ttl, size, dont_fragment, warm, self._behind())
@@ -129,6 +127,8 @@ class Lab:
         return name
 
     def _address(self, destination: str | IPv4Address) -> IPv4Address:
+        if not isinstance(destination, (str, IPv4Address)):
+            raise PacketError(f"the destination {destination!r} is neither a name nor an IPv4 address")
         if isinstance(destination, str) and destination.lower() == INTERNET.lower():
             return IPv4Address(OUTSIDE_ADDRESS)
         try:
@@ -138,17 +138,6 @@ class Lab:
         if found is None:
             raise UnknownPlaceError(f"{destination} has no address yet, so nothing can be sent to it; name another")
         return found
-
-
-def _check(dst: IPv4Address, proto: str, ttl: int, size: int) -> None:
-    if dst.is_multicast or dst.is_unspecified or int(dst) == 0xFFFFFFFF:
-        raise PacketError(f"{dst} is no unicast address; name a pod or a host")
-    if proto not in PROTOCOLS:
-        raise PacketError(f"the protocol {proto!r} is not sent here; choose one of {', '.join(PROTOCOLS)}")
-    if not 1 <= ttl <= MAX_TTL:
-        raise PacketError(f"a TTL of {ttl} does not exist; choose 1 to {MAX_TTL}")
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise PacketError(f"{size} bytes is no IPv4 packet that is sent here; choose {MIN_SIZE} to {MAX_SIZE}")
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -16,7 +16,7 @@ from flannelviz.faults import FAULTS, Fault, break_network
 from flannelviz.kernel import Lab, agrees, cannot_hold
 from flannelviz.kernel.lab import DPORT
 from flannelviz.network import Network
-from flannelviz.packet import Disposition
+from flannelviz.packet import LEAST_SIZE, Disposition
 from flannelviz.topologies import article_plan, article_timeline, plan
 from tests.kernel.conftest import Found, MakeLab, counted, in_labs
 
@@ -73,10 +73,10 @@ def test_the_ports_and_the_size_are_those_asked_for(article_lab: Lab) -> None:
     assert (sent.sport, sent.dport, sent.size, journey.ok) == (1234, 5353, 600, True)
 
 
-@pytest.mark.parametrize("size", [28, 29, 36, 1500])
+@pytest.mark.parametrize("size", [0, 1, 8, 1400])
 @pytest.mark.parametrize("proto", ["icmp", "udp", "tcp"])
 def test_packets_of_any_size_are_recognised(article_lab: Lab, proto: str, size: int) -> None:
-    assert article_lab.trace("a1", "Internet", proto=proto, size=size).ok
+    assert article_lab.trace("a1", "Internet", proto=proto, size=LEAST_SIZE[proto] + size).ok
 
 
 def test_a_warm_packet_finds_what_the_one_before_has_taught(article_lab: Lab) -> None:
@@ -187,8 +187,12 @@ def test_an_interrupt_ends_the_lab_and_says_so(make_lab: MakeLab) -> None:
         (("a1", "b9"), {}, UnknownPlaceError, "'b9'"),
         (("a1", "224.0.0.1"), {}, PacketError, "224.0.0.1 is no unicast address"),
         (("a1", "b1"), {"proto": "sctp"}, PacketError, "choose one of icmp, tcp, udp"),
-        (("a1", "b1"), {"ttl": 0}, PacketError, "a TTL of 0 does not exist"),
-        (("a1", "b1"), {"size": 20}, PacketError, "20 bytes is no IPv4 packet"),
+        (("a1", "b1"), {"ttl": 0}, PacketError, "no IPv4 packet has ttl 0; choose a whole number from 1 to 255"),
+        (("a1", "b1"), {"ttl": "64"}, PacketError, "no IPv4 packet has ttl '64'"),
+        (("a1", "b1"), {"size": 20}, PacketError, "no ICMP packet has size 20; choose a whole number from 28 to"),
+        (("a1", "b1"), {"size": 39, "proto": "tcp"}, PacketError, "no TCP packet has size 39; choose .* from 40 to"),
+        (("a1", "b1"), {"sport": 70000}, PacketError, "no IPv4 packet has sport 70000"),
+        (("a1", 5), {}, PacketError, "the destination 5 is neither a name nor an IPv4 address"),
     ],
 )
 def test_what_no_lab_can_send_is_refused(

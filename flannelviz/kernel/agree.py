@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import NamedTuple
 
 from flannelviz.model import INTERNET, VPC
-from flannelviz.packet import Disposition, Hop, Packet, Trace
+from flannelviz.packet import Disposition, Flow, Hop, Packet, Step, Trace
+from flannelviz.tables import Rule
 
 # Ways to end that nobody outside can tell apart, where no error is sent: nothing more is seen.
 SILENT = frozenset(
@@ -27,16 +29,41 @@ SILENT = frozenset(
 RATIONED = "net unreachable"  # five at once for each sender, then one a second: net/ipv4/route.c, ip_error
 
 UNREACHABLE = "host unreachable"  # for want of a carrier, or of an ARP answer
-PORTS = {"request": "dport", "reply": "sport"}  # the server's; the asker's may be drawn by lot
+REQUEST, REPLY, ERROR = "request", "reply", "ICMP error"
+SERVERS = {REQUEST: "dport", REPLY: "sport"}  # whose port is which
+ASKERS = {REQUEST: "sport", REPLY: "dport"}
+MASQUERADES, AT_RANDOM = "MASQUERADE", "--random-fully"
+NEVER = 1 << 16  # a hop that no journey has
 
 Hops = Sequence[Hop]
+
+
+class _Ports(NamedTuple):
+    """Which ports of a direction are compared: the server's in all hops, the asker's in those that come before a lot.
+
+    Shape: `received` and `sent` tell of which hops, by number.
+    """
+
+    server: str | None = None
+    asker: str | None = None
+    received: range = range(0)
+    sent: range = range(0)
+
+    def of(self, number: int, received: bool) -> tuple[str, ...]:
+        """Return the names of the ports that are compared in one hop."""
+        asker = self.asker if number in (self.received if received else self.sent) else None
+        return tuple(name for name in (self.server, asker) if name is not None)
+
+
+NO_PORTS = _Ports()
 
 
 def agrees(model: Trace, kernel: Trace) -> tuple[str, ...]:
     """Return the differences between two traces of one packet, in words; none if the kernel did what the model says.
 
     Shape: compared are the verdict, the place where the packet or its answer died, the source that the receiver saw,
-    hop by hop the devices, addresses, ports, MACs and TTL, and the way of each ICMP error.
+    hop by hop the devices, addresses, protocol, ports, MACs, TTL, size and DF, of a tunnel's packet and of the one in
+    it, and the way of each ICMP error with the packet that it quotes.
     """
     return tuple(_Comparison(model, kernel).differences())
 
@@ -53,14 +80,15 @@ class _Comparison:
         self.model, self.kernel = model, kernel
         self.sent = {id(e[0].received.about): e[0].sent.inner or e[0].sent for e in model.errors}
         self.stuck = {id(e[0].received.about): e[-1] for e in model.errors if not _left(e)}
+        self.lot = next((n for n, hop in enumerate(model.request) if _draws_a_port(hop)), NEVER)
         self.rationed = {id(h.icmp.about) for h in model.hops if h.icmp is not None and h.icmp.what == RATIONED}
 
     def differences(self) -> Iterator[str]:
         """Return all differences, in the order of the journey."""
-        yield from self._direction("request", self.model.request, self.kernel.request)
+        yield from self._direction(REQUEST, self.model.request, self.kernel.request)
         yield from _differing("source seen", self.model.source_seen, self.kernel.source_seen)
         if self.model.reply or self.kernel.reply:
-            yield from self._direction("reply", self.model.reply, self.kernel.reply)
+            yield from self._direction(REPLY, self.model.reply, self.kernel.reply)
         yield from self._errors()
 
     def _direction(self, way: str, model: Hops, kernel: Hops) -> Iterator[str]:
@@ -68,13 +96,32 @@ class _Comparison:
             yield from _differing(f"{way} sent", bool(model), bool(kernel))
             return
         yield from self._end(way, model[-1], kernel[-1])
-        port = PORTS.get(way) if self._asked_for_a_port() and (way == "request" or self._answers_as_asked()) else None
+        ports = self._ports(way)
         for number, (ours, theirs) in enumerate(zip_longest(model, kernel), 1):
-            yield from self._hop(f"{way}, hop {number}", ours, theirs, port)
+            seen = ports.of(number, received=True), ports.of(number, received=False)
+            yield from self._hop(f"{way}, hop {number}", ours, theirs, *seen)
+
+    def _ports(self, way: str) -> _Ports:
+        """Return which ports are compared: no port that nobody was told, and none that masquerading has drawn."""
+        if way == ERROR or (way == REPLY and not self._answers_as_asked()):
+            return NO_PORTS
+        server = SERVERS[way] if self._asked_for_a_port() else None
+        if way == REQUEST:
+            return _Ports(server, ASKERS[way], range(self.lot + 2), range(self.lot + 1))
+        back = self._undrawn()
+        return _Ports(server, ASKERS[way], range(back + 1, NEVER), range(back, NEVER))
+
+    def _undrawn(self) -> int:
+        """Return the number of the answer's hop behind which its port is the asker's own again."""
+        if self.lot == NEVER:
+            return 0
+        place = self.model.request[self.lot].place
+        return next((n for n, hop in enumerate(self.model.reply, 1) if hop.place == place), NEVER)
 
     def _asked_for_a_port(self) -> bool:
         """Return whether the model was told a port; where it was not, a lab asks one at which somebody listens."""
-        return self.model.request[0].received.dport > 0
+        first = self.model.request[0].received
+        return first.dport > 0 or first.proto == "icmp"
 
     def _answers_as_asked(self) -> bool:
         """Return whether the answer comes from the address asked; to a broadcast it is a flow with ports of its own."""
@@ -82,14 +129,14 @@ class _Comparison:
 
     def _end(self, way: str, model: Hop, kernel: Hop) -> Iterator[str]:
         yield from _differing(f"{way} ends at", model.place, kernel.place)
-        if kernel.disposition not in self._told(model):
+        if kernel.disposition not in self._told(way, model):
             yield from _differing(f"{way} ends as", model.disposition.value, kernel.disposition.value)
 
-    def _told(self, model: Hop) -> set[Disposition]:
+    def _told(self, way: str, model: Hop) -> set[Disposition]:
         """Return the ends that a kernel shows where the model ends like this."""
         shown = {model.disposition}
-        if model.disposition in SILENT and (model.icmp is None or self._unseen(model)):
-            shown |= {Disposition.UNKNOWN, Disposition.DENIED} if model.place == VPC else {Disposition.UNKNOWN}
+        if way == ERROR and model.disposition in SILENT:  # nobody asks a kernel why
+            shown.add(Disposition.UNKNOWN)
         if model.icmp is not None and model.icmp.what == UNREACHABLE:
             shown |= {Disposition.NEIGHBOR_UNREACHABLE, Disposition.LINK_DOWN}
         if (stuck := self._stuck(model)) is not None:
@@ -100,7 +147,9 @@ class _Comparison:
         """Return where the ICMP error of a hop died, if it never left the place that sent it."""
         return self.stuck.get(id(model.icmp.about)) if model.icmp is not None else None
 
-    def _hop(self, where: str, model: Hop | None, kernel: Hop | None, port: str | None) -> Iterator[str]:
+    def _hop(
+        self, where: str, model: Hop | None, kernel: Hop | None, came: tuple[str, ...] = (), went: tuple[str, ...] = ()
+    ) -> Iterator[str]:
         if model is None or kernel is None or model.place != kernel.place:
             yield from _differing(where, model.place if model else "nothing", kernel.place if kernel else "nothing")
             return
@@ -108,13 +157,13 @@ class _Comparison:
         yield from _differing(f"{where} comes in by", model.in_dev, kernel.in_dev)
         if model.in_dev is not None:
             near = INTERNET not in (model.in_dev, model.place)
-            yield from _headers(f"{where} receives", model.received, kernel.received, near, port)
+            yield from self._headers(f"{where} receives", model.received, kernel.received, near, came)
         if model.disposition is Disposition.FORWARDED:
             near = INTERNET not in (model.out_dev, model.place)
             yield from _differing(f"{where} goes out by", model.out_dev, kernel.out_dev)
-            yield from _headers(f"{where} sends", model.sent, kernel.sent, near, port)
+            yield from self._headers(f"{where} sends", model.sent, kernel.sent, near, went)
         elif model.disposition in (Disposition.ACCEPTED, Disposition.UNEXPECTED):
-            yield from _headers(f"{where} hands over", model.sent, kernel.sent, False, port)
+            yield from self._headers(f"{where} hands over", model.sent, kernel.sent, False, went)
         if (kernel.icmp is not None or not self._unseen(model)) and not self._at_a_drawn_port(model):
             yield from _differing(f"{where} answers with", self._icmp(model), self._icmp(kernel))
 
@@ -140,14 +189,35 @@ class _Comparison:
         if len(ours) > len(theirs):
             ours = [e for e in ours if id(e[0].received.about) not in self.rationed]
         for model, kernel in zip_longest(ours, theirs, fillvalue=()):
-            yield from self._direction("ICMP error", model, kernel)
+            yield from self._direction(ERROR, model, kernel)
+
+    def _headers(self, what: str, model: Packet, kernel: Packet, macs: bool, ports: tuple[str, ...]) -> Iterator[str]:
+        if model.inner is None:
+            yield from _fields(what, model, kernel, (*IN_ANY, *ports, *(_macs(model) if macs else ())))
+            yield from _differing(f"{what} in a tunnel", False, kernel.inner is not None)
+            yield from self._quote(f"{what}, in its quote,", model.about, kernel.about)
+            return
+        yield from _fields(what, model, kernel, (*IN_ANY, "dport", *(_macs(model) if macs else ())))
+        if kernel.inner is None:
+            yield from _differing(f"{what} in a tunnel", True, False)
+            return
+        yield from self._headers(f"{what}, in the tunnel,", model.inner, kernel.inner, macs, ports)
+
+    def _quote(self, what: str, model: Packet | None, kernel: Packet | None) -> Iterator[str]:
+        """Return the differences between the packets that an ICMP error speaks of."""
+        if model is None or kernel is None:
+            yield from _differing(f"{what} is there", model is not None, kernel is not None)
+            return
+        own = self.lot == NEVER and model.inner is None and self._asked_for_a_port()
+        yield from _fields(what, model, kernel, (*IN_ANY, *(("sport", "dport") if own else ())))
 
     def _icmp(self, hop: Hop) -> str | None:
         """Return what a hop answers with, and from which address the wire sees it."""
         if hop.icmp is None:
             return None
         sent = self.sent.get(id(hop.icmp.about))
-        return f"{hop.icmp.what} from {sent.src if sent is not None else hop.icmp.source}"
+        size = f", MTU {hop.icmp.mtu}," if hop.icmp.mtu else ""
+        return f"{hop.icmp.what}{size} from {sent.src if sent is not None else hop.icmp.source}"
 
 
 def _left(error: Hops) -> bool:
@@ -155,12 +225,28 @@ def _left(error: Hops) -> bool:
     return any(hop.place != error[0].place for hop in error)
 
 
-def _headers(what: str, model: Packet, kernel: Packet, macs: bool, port: str | None) -> Iterator[str]:
-    names = ["src", "dst", "ttl"] + ([port] if port is not None and model.inner is None else [])
-    names += [name for name in ("src_mac", "dst_mac") if macs and getattr(model, name)]
+IN_ANY = ("src", "dst", "proto", "ttl", "size", "dont_fragment")  # what is compared of any packet
+
+
+def _macs(model: Packet) -> tuple[str, ...]:
+    return tuple(name for name in ("src_mac", "dst_mac") if getattr(model, name))
+
+
+def _fields(what: str, model: Packet, kernel: Packet, names: Sequence[str]) -> Iterator[str]:
     for name in names:
         yield from _differing(f"{what} {name}", getattr(model, name), getattr(kernel, name))
-    if model.inner is not None and kernel.inner is not None:
-        yield from _headers(f"{what}, in the tunnel,", model.inner, kernel.inner, macs, port)
-    else:
-        yield from _differing(f"{what} in a tunnel", model.inner is not None, kernel.inner is not None)
+
+
+def _draws_a_port(hop: Hop) -> bool:
+    """Return whether a place gave the packet another source port by lot: by rule, or for want of a free one."""
+    return any(_at_random(step) or _as_before(step) or step.before.sport != step.after.sport for step in hop.steps)
+
+
+def _as_before(step: Step) -> bool:
+    """Return whether the source is rewritten as for a packet before, which may have had its port drawn."""
+    return isinstance(step.row, Flow) and step.before.src != step.after.src
+
+
+def _at_random(step: Step) -> bool:
+    row = step.row
+    return isinstance(row, Rule) and row.target == MASQUERADES and AT_RANDOM in row.options

@@ -76,6 +76,31 @@ class Order:
     behind: tuple[int, ...] = ()  # ports to which DNAT may lead
 
 
+class Form(NamedTuple):
+    """What an IPv4 header says beside addresses and TTL. Units: `size` in bytes, the header included.
+
+    Shape: fragments of one packet have the same `ident`; with `more`, this is the first of them.
+    """
+
+    proto: str = ""
+    size: int = 0
+    dont_fragment: bool = False
+    ident: int = 0
+    more: bool = False
+
+
+class Quote(NamedTuple):
+    """The packet that an ICMP error speaks of, as it quotes it. Units: `mtu` in bytes, 0 where none is told."""
+
+    src: str
+    dst: str
+    ttl: int
+    sport: int
+    dport: int
+    form: Form
+    mtu: int
+
+
 class Carried(NamedTuple):
     """The headers of a packet that a tunnel carries, and of the frame around it."""
 
@@ -86,6 +111,7 @@ class Carried(NamedTuple):
     dport: int
     src_mac: str
     dst_mac: str
+    form: Form = Form()
 
 
 class Sighting(NamedTuple):
@@ -109,6 +135,8 @@ class Sighting(NamedTuple):
     src_mac: str
     dst_mac: str
     inner: Carried | None = None
+    form: Form = Form()
+    quote: Quote | None = None
 
 
 class Delivery(NamedTuple):
@@ -120,6 +148,8 @@ class Delivery(NamedTuple):
     dst: str
     sport: int
     dport: int
+    form: Form = Form()
+    quote: Quote | None = None
 
 
 class Observation(NamedTuple):

@@ -6,14 +6,20 @@ import struct
 from socket import inet_aton
 from typing import NamedTuple
 
-from flannelviz.kernel.blueprint import Carried
+from flannelviz.kernel.blueprint import Carried, Form, Quote
 
 ETHERNET, IPV4, ARP = 14, 0x0800, 0x0806
 ICMP, TCP, UDP = 1, 6, 17
 ECHO_REPLY, ECHO_REQUEST = 0, 8
+NAMES = {ICMP: "icmp", TCP: "tcp", UDP: "udp"}
+DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET = 0x4000, 0x2000, 0x1FFF  # RFC 791
+FRAGMENT = "fragment"  # the kind of the last one of a packet, whose form tells the size of the whole
+TOO_LARGE = (3, 4)  # fragmentation needed: it tells the MTU of the next hop, RFC 1191
 ERRORS = (3, 11, 12)  # destination unreachable, time exceeded, parameter problem
 VXLAN_PORT, VXLAN_HEADER, VNI_FOLLOWS = 8472, 16, 0x08  # Linux's port; bytes, UDP header included; RFC 7348
 SYN, SYN_ACK, SYN_ACK_MASK = 0x02, 0x12, 0x12
+# What a program's SYN has: the largest segment, SACK, timestamps, a window scale. The answer has as many.
+OPTIONS = bytes.fromhex("020405b4 0402 080a00000001 00000000 01 030307")
 ASK, ANSWER = b"?", b"!"  # how a UDP request and its answer begin
 
 
@@ -46,6 +52,8 @@ class Headers(NamedTuple):
     sport: int
     dport: int
     inner: Carried | None = None
+    form: Form = Form()
+    quote: Quote | None = None
 
 
 def dotted(raw: bytes) -> str:
@@ -60,23 +68,42 @@ def mac(raw: bytes) -> str:
 
 def read_ip(raw: bytes, wanted: Wanted) -> Headers | None:
     """Return the headers of an IPv4 packet if it is ours, or an ICMP error about ours, else None."""
-    if len(raw) < 28 or raw[0] >> 4 != 4:
+    if len(raw) < 20 or raw[0] >> 4 != 4:
         return None
-    proto, fragment = raw[9], struct.unpack_from("!H", raw, 6)[0] & 0x1FFF
-    if fragment:
+    size, ident, flags = struct.unpack_from("!HHH", raw, 2)
+    proto, offset = raw[9], flags & OFFSET
+    more = bool(flags & MORE_FRAGMENTS)
+    form = Form(NAMES.get(proto, ""), size + 8 * offset, bool(flags & DONT_FRAGMENT), ident, more)
+    if offset:
+        ours = not more and wanted.proto and proto in (wanted.proto, UDP)
+        return Headers(FRAGMENT, *_addresses(raw), 0, 0, form=form) if ours else None
+    if len(raw) < 28:
         return None
     body = raw[(raw[0] & 15) * 4 :]
     if proto == ICMP and body[0] in ERRORS:
-        about = read_ip(body[8:], wanted)
-        addresses = (dotted(raw[12:16]), dotted(raw[16:20]))
-        return Headers(f"icmp {body[0]}/{body[1]} {about.kind}", *addresses, raw[8], 0, 0) if about else None
+        return _error(raw, body, form, wanted)
     if proto == UDP and _is_vxlan(body):
-        return _carried(raw, body, wanted)
+        return _carried(raw, body, form, wanted)
     kind = _kind(proto, body, wanted) if proto == wanted.proto else None
     if kind is None:
         return None
     sport, dport = _ports(proto, body, kind)
-    return Headers(kind, dotted(raw[12:16]), dotted(raw[16:20]), raw[8], sport, dport)
+    return Headers(kind, *_addresses(raw), sport, dport, form=form)
+
+
+def _addresses(raw: bytes) -> tuple[str, str, int]:
+    """Return who sends, who receives, and the TTL."""
+    return dotted(raw[12:16]), dotted(raw[16:20]), raw[8]
+
+
+def _error(raw: bytes, body: bytes, form: Form, wanted: Wanted) -> Headers | None:
+    """Return the headers of an ICMP error if it speaks of a packet of ours."""
+    about = read_ip(body[8:], wanted)
+    if about is None or about.kind == FRAGMENT:
+        return None
+    mtu = int(struct.unpack_from("!H", body, 6)[0]) if (body[0], body[1]) == TOO_LARGE else 0
+    quote = Quote(about.src, about.dst, about.ttl, about.sport, about.dport, about.form, mtu)
+    return Headers(f"icmp {body[0]}/{body[1]} {about.kind}", *_addresses(raw), 0, 0, form=form, quote=quote)
 
 
 def _is_vxlan(body: bytes) -> bool:
@@ -88,15 +115,15 @@ def _is_vxlan(body: bytes) -> bool:
     return bool(port == VXLAN_PORT and kind == IPV4)
 
 
-def _carried(raw: bytes, body: bytes, wanted: Wanted) -> Headers | None:
+def _carried(raw: bytes, body: bytes, form: Form, wanted: Wanted) -> Headers | None:
     """Return the tunnel's headers if the packet that it carries is ours, or an ICMP error about ours."""
     frame = body[VXLAN_HEADER:]
     own = read_ip(frame[ETHERNET:], wanted)
     if own is None:
         return None
-    inner = Carried(own.src, own.dst, own.ttl, own.sport, own.dport, mac(frame[6:12]), mac(frame[:6]))
+    inner = Carried(own.src, own.dst, own.ttl, own.sport, own.dport, mac(frame[6:12]), mac(frame[:6]), own.form)
     sport, dport = struct.unpack_from("!HH", body)
-    return Headers(own.kind, dotted(raw[12:16]), dotted(raw[16:20]), raw[8], sport, dport, inner)
+    return Headers(own.kind, *_addresses(raw), sport, dport, inner, form, own.quote)
 
 
 def _ports(proto: int, body: bytes, kind: str) -> tuple[int, int]:
@@ -149,11 +176,16 @@ def echo_request(ident: int, sequence: int, length: int) -> bytes:
 
 
 def tcp_syn(src: str, dst: str, ports: tuple[int, int], sequence: int, length: int) -> bytes:
-    """Return a TCP segment that opens a connection, with `length` bytes behind its header."""
-    head = struct.pack("!HHIIBBHHH", *ports, sequence, 0, 5 << 4, SYN, 65535, 0, 0)
+    """Return a TCP segment that opens a connection, with `length` bytes behind its header: options, if there is room.
+
+    Shape: what is left behind the options is data, which the receiver leaves out of its answer.
+    """
+    rest = (OPTIONS if length >= len(OPTIONS) else b"").ljust(length, b"\0")
+    words = 10 if length >= len(OPTIONS) else 5
+    head = struct.pack("!HHIIBBHHH", *ports, sequence, 0, words << 4, SYN, 65535, 0, 0)
     pseudo = struct.pack("!4s4sBBH", inet_aton(src), inet_aton(dst), 0, TCP, len(head) + length)
-    check = checksum(pseudo + head + bytes(length))
-    return head[:16] + struct.pack("!H", check) + head[18:] + bytes(length)
+    check = checksum(pseudo + head + rest)
+    return head[:16] + struct.pack("!H", check) + head[18:] + rest
 
 
 def checksum(data: bytes) -> int:

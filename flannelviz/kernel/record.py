@@ -92,7 +92,7 @@ def _journey(ends: Ends, trace: Trace, hops: dict[Hop, int]) -> list[object]:
 def _hop(hop: Hop, packets: dict[Packet, int]) -> list[object]:
     icmp = hop.icmp
     carried = (_number(one, packets) for one in (hop.received, hop.sent, icmp.about if icmp else None))
-    error = [icmp.what, str(icmp.source)] if icmp else None
+    error = [icmp.what, str(icmp.source), *([icmp.mtu] if icmp.mtu else [])] if icmp else None
     onward = hop.in_dev, hop.out_dev, hop.next_place
     return [
         hop.place,
@@ -158,7 +158,7 @@ def _hop_of(
     in_dev: str | None,
     out_dev: str | None,
     onward: str | None,
-    icmp: list[str] | None,
+    icmp: list[Any] | None,
     came: int,
     went: int,
     about: int | None,
@@ -167,7 +167,9 @@ def _hop_of(
     received, sent = packets[came], packets[went]
     came_as = (received, *[sent] * (len(told) - 1))
     steps = tuple(Step(place, str(kind), tuple(words), None, None, p, sent) for (kind, *words), p in zip(told, came_as))
-    error = IcmpError(icmp[0], place, IPv4Address(icmp[1]), packets[about]) if icmp and about is not None else None
+    error = None
+    if icmp and about is not None:
+        error = IcmpError(icmp[0], place, IPv4Address(icmp[1]), packets[about], mtu=icmp[2] if icmp[2:] else None)
     return Hop(place, Disposition[fate], steps, in_dev, out_dev, received, sent, onward, icmp=error)
 
 

@@ -36,7 +36,11 @@ UPLINK_ADDRESS, OUTSIDE_NEXT_HOP = "198.18.0.2", "198.18.0.1"  # RFC 2544: of no
 OUTSIDE_ADDRESS = "203.0.113.10"
 FULL = "0x1/0x1"  # marks a packet whose TTL is 255: what forwarding will take away can only be added afterwards
 BY_EIP = "0x2/0x2"  # marks what an ENI with an EIP sends from its own address: the source alone may be another's
-NOWHERE = "fabric"  # a bridge without ports swallows what is sent to it
+NOWHERE = "fabric"  # a bridge without ports, to which leads what has an entry and no receiver
+# Why a rule of the router drops a packet, as its comment says it.
+CHECKED, UNTRANSLATED = "source/destination check", "no SNAT entry"
+NO_ERRORS = "the VPC sends no ICMP error"
+NOT_ADMITTED, NOBODY, NO_OWNER = "not for the leased line", "no ECS is there", "nobody owns the EIP"
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")
 
 
@@ -176,12 +180,21 @@ def _routes(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
 
 def _route(vpc: VpcTables, entry: RouteEntry) -> str:
     if entry.next_hop_type == "local":
-        return f"route add {entry.dst} dev {NOWHERE}"
+        return _nowhere(entry)
     if entry.next_hop_type == "service":
         return f"route add local {entry.dst} dev lo"
     if entry.next_hop_type == "NatGateway" or (entry.next_hop_type == "Attachment" and vpc.leased_line):
         return f"route add {entry.dst} via {UPLINK_ADDRESS} dev {UPLINK} onlink"
-    return f"route add blackhole {entry.dst}"
+    return _nowhere(entry)
+
+
+def _nowhere(entry: RouteEntry) -> str:
+    return f"route add {entry.dst} dev {NOWHERE}"
+
+
+def _drop(why: str) -> str:
+    """Return the end of a rule that drops a packet and says why."""
+    return f'-m comment --comment "{why}" -j DROP'
 
 
 def _policy(vpc: VpcTables) -> Iterator[str]:
@@ -205,7 +218,8 @@ def _rules(vpc: VpcTables, mine: tuple[Port, ...]) -> str:
 def _source_checks(mine: tuple[Port, ...]) -> Iterator[str]:
     for port in mine:
         if port.eni.source_dest_check:
-            yield f"-A PREROUTING -i {port.routed} -m mac --mac-source {port.eni.mac} ! -s {port.eni.address} -j DROP"
+            sender = f"-i {port.routed} -m mac --mac-source {port.eni.mac}"
+            yield f"-A PREROUTING {sender} ! -s {port.eni.address} {_drop(CHECKED)}"
 
 
 def _by_eip(mine: tuple[Port, ...]) -> Iterator[str]:
@@ -242,6 +256,11 @@ def _leased(vpc: VpcTables) -> list[IPv4Network]:
     return [e.dst for e in _entries(vpc) if e.next_hop_type == "Attachment"] if vpc.leased_line else []
 
 
+def _without_line(vpc: VpcTables) -> list[IPv4Network]:
+    """Return what an entry sends to a leased line that is not there."""
+    return [] if vpc.leased_line else [e.dst for e in _entries(vpc) if e.next_hop_type == "Attachment"]
+
+
 def _known_outside(vpc: VpcTables) -> tuple[IPv4Network, ...]:
     """Return what the other end of a leased line has a route to."""
     return vpc.leased_line.known if vpc.leased_line else ()
@@ -251,9 +270,11 @@ def _filter(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
     groups = {eni.security_group for eni in vpc.enis.values()}
     chains = {name: f"group-{number}" for number, name in enumerate(sorted(groups))}
     yield from (f":{chain} -" for chain in chains.values())
-    yield "-A OUTPUT -p icmp -m icmp ! --icmp-type echo-reply -j DROP"
-    yield f"-A OUTPUT -o {UPLINK} -j DROP"
-    yield f"-A FORWARD -i {UPLINK} -o {UPLINK} -j DROP"
+    yield f"-A OUTPUT -p icmp -m icmp ! --icmp-type echo-reply {_drop(NO_ERRORS)}"
+    yield f"-A OUTPUT -o {UPLINK} {_drop(NO_ERRORS)}"
+    yield f"-A FORWARD -i {UPLINK} -o {UPLINK} {_drop(NO_OWNER)}"
+    yield from (f"-A FORWARD -d {dst} -o {NOWHERE} {_drop(NOT_ADMITTED)}" for dst in _without_line(vpc))
+    yield f"-A FORWARD -o {NOWHERE} {_drop(NOBODY)}"
     yield from (f"-A FORWARD -o {UPLINK} {outward}" for outward in _outward(vpc))
     yield "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
     for dst, port, _ in _deliveries(vpc, mine):
@@ -267,11 +288,11 @@ def _outward(vpc: VpcTables) -> Iterator[str]:
     for dst in _leased(vpc):
         assert vpc.leased_line is not None
         yield from (f"-s {source} -d {dst} -j ACCEPT" for source in vpc.leased_line.admitted)
-        yield f"-d {dst} -j DROP"
-    yield "-m conntrack ! --ctstate NEW -m conntrack ! --ctstate SNAT,DNAT -j DROP"
+        yield f"-d {dst} {_drop(NOT_ADMITTED)}"
+    yield f"-m conntrack ! --ctstate NEW -m conntrack ! --ctstate SNAT,DNAT {_drop(UNTRANSLATED)}"
     yield f"-m mark --mark {BY_EIP} -j ACCEPT"
     yield from (f"-s {entry.source} -j ACCEPT" for entry in vpc.snat)
-    yield "-j DROP"
+    yield _drop(UNTRANSLATED)
 
 
 def _group(vpc: VpcTables, group: SecurityGroup, chain: str) -> Iterator[str]:

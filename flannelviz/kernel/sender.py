@@ -14,7 +14,7 @@ from flannelviz.kernel.forget import Lesson, forget, learn
 from flannelviz.kernel.frames import Wanted, echo_request, tcp_syn, udp_payload
 from flannelviz.kernel.namespaces import inside
 from flannelviz.kernel.silence import counts, grown, last_seen, overflows, silent_end, state
-from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings
+from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings, whole
 
 QUIET = 0.08  # seconds without a frame after which a packet counts as lost; ARP gives up within 0.05
 TRIES = 4  # times that a packet is sent once more, for a Service may send each another way
@@ -101,6 +101,7 @@ class Sender:
                 self._read(descriptor, wanted, seen, delivered)
         for descriptor in self.watch.ready(0):
             self._read(descriptor, wanted, seen, [])
+        seen = whole(seen)
         learn(self.learned, seen, wanted.proto)
         if order.proto == "tcp" and not _answered(order, delivered):
             self.echo.start_again()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import re
 import socket
 import struct
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from flannelviz.kernel.blueprint import Delivery, Observation, Order, Sighting
 from flannelviz.kernel.namespaces import inside
+from flannelviz.kernel.router import CHECKED, NO_ERRORS, NO_OWNER, NOBODY, NOT_ADMITTED, UNTRANSLATED
 from flannelviz.kernel.tools import program, run
 from flannelviz.model import INTERNET, VPC
 from flannelviz.packet import Disposition
@@ -21,13 +25,15 @@ from flannelviz.tables import CNI0, LO
 ARP_TABLE, OVERFLOWS = Path("/proc/net/stat/arp_cache"), 12  # one table for all namespaces; a column of it
 NET = Path("/proc/thread-self/net")
 # What is counted of drops, by file. Source: net/ipv4/route.c, ip_error and ip_route_input; fib_frontend.c.
-ADDRESS_ERROR, REVERSE_PATH = "InAddrErrors", "IPReversePathFilter"
+ADDRESS_ERROR, REVERSE_PATH, TOO_OLD = "InAddrErrors", "IPReversePathFilter", "InHdrErrors"
 NO_ROUTES = ("InNoRoutes", "OutNoRoutes")
-FILES = {"snmp": (ADDRESS_ERROR, NO_ROUTES[1]), "netstat": (REVERSE_PATH, NO_ROUTES[0])}
+FILES = {"snmp": (ADDRESS_ERROR, TOO_OLD, NO_ROUTES[1]), "netstat": (REVERSE_PATH, NO_ROUTES[0])}
 TX_DROPPED, TX_CARRIER = 11, 14  # columns of /proc/net/dev, its name aside
 DROPPED, UNROUTED = "dropped by ", "not carried by "  # and a device; a tunnel does not carry what it has no route for
 TUNNEL, PORT = "flannel.", "veth"  # how the devices begin
 REFUSING = ("-j DROP", "-j REJECT")
+TABLES = ("raw", "filter")  # those that refuse
+COMMENT = re.compile(r'--comment "?(?P<why>[^"]+?)"? -j')
 RULE, POLICY = "-A ", ":"  # how a rule begins, and a chain with its policy
 DOWN, WITHOUT_CARRIER = " is down", " has no carrier"  # behind a device
 NO_WAY, BROADCAST, OWN = "no route to ", "broadcast address ", "own address "  # and an address
@@ -37,7 +43,7 @@ SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0x0A  # include/uapi/linux/ethtool.h
 
 
 def silent_end(order: Order, observed: Observation) -> str | None:
-    """Return the ECS or pod where a packet or its answer was seen last; None if it arrived, or what became of it shows.
+    """Return the place where a packet or its answer was seen last; None if it arrived, or what became of it shows.
 
     Shape: an ICMP error shows it, and a question for a neighbour where no device ever carried the packet.
     """
@@ -48,7 +54,7 @@ def silent_end(order: Order, observed: Observation) -> str | None:
     telling = ("icmp ", "arp 1") if last is None else ("icmp ",)
     said = (s for s in observed.sightings if s.place == place and s.out and s.dev != LO)
     told = any(one.kind.startswith(telling) for one in said)
-    return None if told or place in (VPC, INTERNET) else place
+    return None if told else place
 
 
 def last_seen(order: Order, observed: Observation) -> Sighting | None:
@@ -75,8 +81,11 @@ def overheard(seen: Sighting) -> bool:
 
 def counts(space: int) -> dict[str, int]:
     """Return what a namespace has counted so far of packets that it dropped."""
+    found: Counter[str] = Counter()
     with inside(space):
-        return {**dict(_stack()), **dict(_devices()), **dict(_rules())}
+        for name, count in chain(_stack(), _devices(), _rules()):
+            found[name] += count  # rules of one name add up
+    return found
 
 
 def grown(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[str, ...]:
@@ -102,13 +111,16 @@ def _devices() -> Iterator[tuple[str, int]]:
 
 def _rules() -> Iterator[tuple[str, int]]:
     """Return the count of each rule that refuses, and of each policy that does."""
-    for line in run([program("iptables-save") or "iptables-save", "-c", "-t", "filter"]).splitlines():
+    save = program("iptables-save") or "iptables-save"
+    lines = (line for table in TABLES for line in run([save, "-c", "-t", table]).splitlines())
+    for line in lines:
         if line.startswith(POLICY) and " DROP " in line:
             words, _, counter = line.rpartition(" ")
             yield words, _packets(counter)
         elif line.startswith("[") and any(target in line for target in REFUSING):
             counter, _, words = line.partition(" ")
-            yield words, _packets(counter)
+            said = COMMENT.search(words) if "-A " in words else None
+            yield said["why"] if said and said["why"] in (*ROUTERS, NO_ERRORS) else words, _packets(counter)
 
 
 def _packets(counter: str) -> int:
@@ -158,11 +170,20 @@ def _has_carrier(sock: socket.socket, dev: str) -> bool:
 
 # --- what it means ---------------------------------------------------------------------------------------------------
 
+ROUTERS = {  # what a rule of the router says in its comment
+    CHECKED: Disposition.SOURCE_REJECTED,
+    UNTRANSLATED: Disposition.SOURCE_REJECTED,
+    NOT_ADMITTED: Disposition.SOURCE_REJECTED,
+    NOBODY: Disposition.UNDELIVERABLE,
+    NO_OWNER: Disposition.UNDELIVERABLE,
+}
 COUNTED = (
+    *ROUTERS.items(),
     (RULE, Disposition.DENIED),
     (POLICY, Disposition.DENIED),
     (REVERSE_PATH, Disposition.SOURCE_REJECTED),
     (ADDRESS_ERROR, Disposition.FORWARDING_DISABLED),
+    (TOO_OLD, Disposition.TTL_EXCEEDED),
 )
 ABOUT_ADDRESSES = (
     *((name, Disposition.NO_ROUTE) for name in NO_ROUTES),
@@ -175,12 +196,15 @@ Cause = tuple[str, Disposition]
 
 def cause(known: Sequence[str], last: Sighting | None) -> Cause | None:
     """Return what ended a packet that was seen last as `last`, in the kernel's words and in ours; None: not known."""
+    if last is not None and last.place == INTERNET:  # a host outside forwards nothing; it has a way back or none
+        return _first(known, UNSEEN)
     counted = _first(known, COUNTED)
     if counted is not None:
         return counted
     if last is None:
         return _first(known, UNSEEN) or _dead_device(known)
-    return (_on_the_way_out(known, last) if last.out else _at_the_door(known, last)) or _first(known, ABOUT_ADDRESSES)
+    found = (_on_the_way_out if last.out else _at_the_door)(known, last) or _first(known, ABOUT_ADDRESSES)
+    return found or (_dead_device(known) if last.place == VPC else None)
 
 
 def _first(known: Sequence[str], meanings: Iterable[Cause]) -> Cause | None:

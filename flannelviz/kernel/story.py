@@ -10,14 +10,13 @@ from ipaddress import IPv4Address
 from itertools import groupby
 from typing import NamedTuple
 
-from flannelviz.kernel.blueprint import Blueprint, Carried, Delivery, Observation, Order, Sighting
+from flannelviz.kernel.blueprint import Blueprint, Carried, Delivery, Observation, Order, Quote, Sighting
 from flannelviz.kernel.router import is_wire
 from flannelviz.kernel.silence import cause, overheard
 from flannelviz.packet import Disposition, Hop, IcmpError, Packet, Step, Trace
 from flannelviz.tables import LO
 
 LOOP_VISITS = 3
-TUNNEL = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 VETH = "veth"  # how the ports of a bridge begin
 ENDS_BY_ERROR: Mapping[int, Disposition] = {
     errno.ENETUNREACH: Disposition.NO_ROUTE,
@@ -83,19 +82,11 @@ class Teller:
         seen = [s for s in self.observed.sightings if s.kind == kind and not is_wire(s.dev) and not overheard(s)]
         return [list(visit) for _, visit in groupby(seen, key=lambda s: s.place)]
 
-    def _packet(self, seen: Sighting) -> Packet:
-        order = self.order
-        if seen.inner is None:
-            found = _headers(seen, order.proto, order.size, order.dont_fragment)
-            return replace(found, src_mac="", dst_mac="") if seen.dev == LO else found
-        inner = _headers(seen.inner, order.proto, order.size, order.dont_fragment)
-        return replace(_headers(seen, "udp", order.size + TUNNEL, False), inner=inner)
-
     def _hop(self, number: int, visits: Sequence[list[Sighting]]) -> Hop:
         visit = visits[number]
         outs = [s for s in visit if s.out]
         came, went = visit[0], (outs or visit)[-1]
-        received, sent = self._packet(came), self._packet(went)
+        received, sent = _packet(came), _packet(went)
         in_dev = None if came.out else self.names.device(came)
         out_dev = self.names.device(went) if outs else None
         onward = visits[number + 1][0].place if number + 1 < len(visits) else None
@@ -107,6 +98,7 @@ class Teller:
         """Return the hop of a packet that no device ever carried."""
         order = self.order
         packet = Packet(None, IPv4Address(order.dst), order.proto, order.sport, order.dport, order.ttl, order.size)
+        packet = replace(packet, dont_fragment=order.dont_fragment)
         if kind == "reply":
             packet = Packet(IPv4Address(order.dst), packet.dst, order.proto)
         number = self.observed.error if kind == "request" else self.observed.reply_error
@@ -186,22 +178,36 @@ class Teller:
         icmp = None
         if found is not None and hop.in_dev is not None:
             what = found[0].kind.removesuffix(f" {kind}")
-            icmp = IcmpError(ICMP_ERRORS[what][0], hop.place, IPv4Address(found[0].src), hop.received)
+            about, mtu = _about(found[0].quote) or hop.received, found[0].quote.mtu if found[0].quote else 0
+            icmp = IcmpError(ICMP_ERRORS[what][0], hop.place, IPv4Address(found[0].src), about, mtu=mtu or None)
         return Hop(hop.place, end, hop.steps, hop.in_dev, hop.out_dev, hop.received, hop.sent, icmp=icmp)
 
 
-def _headers(seen: Sighting | Carried, proto: str, size: int, dont_fragment: bool) -> Packet:
-    """Return the packet that a sighting shows, or the one inside its tunnel."""
+def _packet(seen: Sighting) -> Packet:
+    """Return the packet that a sighting shows, with the one inside its tunnel, and the one that an error quotes."""
+    found = _headers(seen)
+    if seen.inner is not None:
+        return replace(found, inner=replace(_headers(seen.inner), about=_about(seen.quote)))
+    found = replace(found, about=_about(seen.quote))
+    return replace(found, src_mac="", dst_mac="") if seen.dev == LO else found
+
+
+def _about(quote: Quote | None) -> Packet | None:
+    return _headers(quote) if quote is not None else None
+
+
+def _headers(seen: Sighting | Carried | Quote) -> Packet:
     src, dst = IPv4Address(seen.src), IPv4Address(seen.dst)
-    ports = (seen.sport, seen.dport)
-    return Packet(src, dst, proto, *ports, seen.ttl, size, dont_fragment, seen.src_mac, seen.dst_mac)
+    form, macs = seen.form, () if isinstance(seen, Quote) else (seen.src_mac, seen.dst_mac)
+    return Packet(src, dst, form.proto, seen.sport, seen.dport, seen.ttl, form.size, form.dont_fragment, *macs)
 
 
 def _handed_over(hop: Hop, arrived: Delivery) -> Hop:
     """Return the last hop of a packet that arrived, which programs see under its final addresses and ports."""
     src, dst = IPv4Address(arrived.src), IPv4Address(arrived.dst)
-    got = replace(hop.sent, src=src, dst=dst, sport=arrived.sport, dport=arrived.dport, inner=None)
-    return replace(hop, sent=got)
+    form, about = arrived.form, _about(arrived.quote)
+    got = Packet(src, dst, form.proto, arrived.sport, arrived.dport, hop.sent.ttl, form.size, form.dont_fragment)
+    return replace(hop, sent=replace(got, src_mac=hop.sent.src_mac, dst_mac=hop.sent.dst_mac, about=about))
 
 
 def story(source: str, order: Order, observed: Observation, names: Names) -> Trace:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flannelviz.kernel.blueprint import Delivery, Sighting
-from flannelviz.kernel.frames import ARP, ETHERNET, ICMP, IPV4, TCP, UDP, Wanted, dotted, mac, read_ip
+from flannelviz.kernel.blueprint import Delivery, Form, Sighting
+from flannelviz.kernel.frames import ARP, ETHERNET, FRAGMENT, ICMP, IPV4, TCP, UDP, Wanted, dotted, mac, read_ip
 from flannelviz.kernel.namespaces import inside
 
 ETH_P_ALL = 3
@@ -113,8 +113,8 @@ def sightings(post: Post, wanted: Wanted) -> Iterator[Sighting]:
         what = seen.kind if seen else f"arp {data[21]}"
         out, other = kind == PACKET_OUTGOING, kind == PACKET_OTHERHOST
         macs = (mac(data[6:12]), mac(data[:6]))
-        inner = seen.inner if seen else None
-        yield Sighting(_stamp(extra), what, post.place, dev, out, other, *headers, *macs, inner)
+        rest = (seen.inner, seen.form, seen.quote) if seen else ()
+        yield Sighting(_stamp(extra), what, post.place, dev, out, other, *headers, *macs, *rest)
 
 
 def _stamp(extra: list[tuple[int, int, bytes]]) -> int:
@@ -126,14 +126,45 @@ def _stamp(extra: list[tuple[int, int, bytes]]) -> int:
     return 0
 
 
+def whole(seen: Sequence[Sighting]) -> list[Sighting]:
+    """Return the sightings without later fragments; the first one of a packet tells the size of the whole."""
+    sizes = {_fragment(s): _inner(s).size for s in seen if s.kind == FRAGMENT}
+    return [_grown(s, sizes) if _inner(s).more else s for s in seen if s.kind != FRAGMENT]
+
+
+def _inner(seen: Sighting) -> Form:
+    """Return the form of the packet that may be a fragment: the one inside a tunnel, unless the tunnel's is one."""
+    return seen.form if seen.inner is None or seen.form.more else seen.inner.form
+
+
+def _fragment(seen: Sighting) -> tuple[object, ...]:
+    """Return what all fragments of a packet have in common where they are seen.
+
+    Not their addresses: later ones share their bytes with what NAT further on has written (net/ipv4/ip_output.c,
+    ip_do_fragment).
+    """
+    return seen.place, seen.dev, seen.out, _inner(seen).ident
+
+
+def _grown(seen: Sighting, sizes: Mapping[tuple[object, ...], int]) -> Sighting:
+    """Return the sighting of a first fragment with the size of the whole packet; and of a tunnel's packet."""
+    more = sizes.get(_fragment(seen), _inner(seen).size) - _inner(seen).size
+    form = seen.form._replace(size=seen.form.size + more)
+    if seen.inner is None or seen.form.more:
+        return seen._replace(form=form)
+    inner = seen.inner._replace(form=seen.inner.form._replace(size=seen.inner.form.size + more))
+    return seen._replace(form=form, inner=inner)
+
+
 def heard(post: Post, proto: str, wanted: Wanted) -> Iterator[Delivery]:
     """Return each packet of ours, and each ICMP error about one, that the IP stack of a place has delivered."""
     for data, extra, *_ in _all(post.ears[proto]):
         headers = read_ip(data, wanted)
-        if headers is None or headers.inner is not None:
+        if headers is None or headers.kind == FRAGMENT or headers.inner is not None:
             continue
         if proto == "udp" or not _broadcast(extra):
-            yield Delivery(post.place, headers.kind, headers.src, headers.dst, headers.sport, headers.dport)
+            ports, rest = (headers.sport, headers.dport), (headers.form, headers.quote)
+            yield Delivery(post.place, headers.kind, headers.src, headers.dst, *ports, *rest)
 
 
 def _broadcast(extra: list[tuple[int, int, bytes]]) -> bool:

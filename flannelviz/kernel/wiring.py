@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flannelviz.errors import LabError
+from flannelviz.errors import LabError, WiringError
 from flannelviz.kernel.blueprint import Blueprint, Machine, Plug
 from flannelviz.kernel.namespaces import enter, inside, new, own_disk
 from flannelviz.kernel.tools import bridge_batch, ip_batch, plugin_folder, program, run
@@ -216,4 +216,4 @@ def _changes(kind: str, there: frozenset[str], wanted: frozenset[str]) -> list[s
 def _check_routes(machine: Machine, there: frozenset[str]) -> None:
     if machine.routes is not None and there != machine.routes:
         wrong = ", ".join(sorted(there ^ machine.routes))
-        raise LabError(f"the kernel of {machine.place} and its tables differ in the routes {wrong}")
+        raise WiringError(f"the kernel of {machine.place} and its tables differ in the routes {wrong}")

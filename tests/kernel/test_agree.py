@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import trace
 from flannelviz.faults import break_network
 from flannelviz.kernel import agrees
 from flannelviz.packet import Disposition, Hop, Trace
+from flannelviz.topologies import article_plan
 from tests.kernel.conftest import counted
 
 MODEL = trace(counted(), "a1", "b1")
@@ -57,12 +59,47 @@ def test_a_difference_is_put_into_words(kernel: Trace, words: str) -> None:
     assert words in agrees(MODEL, kernel)
 
 
-def test_ports_are_no_difference() -> None:
-    assert agrees(MODEL, with_hop(MODEL, 1, sent=packet(MODEL.request[1], sport=61000))) == ()
+@pytest.mark.parametrize("asked", [{"dport": 53}, {}], ids=["a port asked for", "any port"])
+@pytest.mark.parametrize("change", [{"sport": 1}, {"size": 9000}, {"dont_fragment": False}, {"proto": "tcp"}])
+def test_headers_of_any_hop_are_compared(change: dict[str, Any], asked: dict[str, int]) -> None:
+    model = trace(counted(), "a1", "b1", proto="udp", **asked)
+    changed = [replace(hop, received=replace(hop.received, **change), sent=packet(hop, **change)) for hop in model.hops]
+    there, back = tuple(changed[: len(model.request)]), tuple(changed[len(model.request) :])
+    assert agrees(model, replace(model, request=there)) != ()
+    assert "sport" in change or agrees(model, replace(model, reply=back)) != ()
 
 
-def test_silence_agrees_with_every_silent_end_and_with_no_other() -> None:
-    assert agrees(LOST, with_hop(LOST, -1, disposition=Disposition.UNKNOWN)) == ()
+def test_the_askers_port_is_compared_until_masquerading_draws_one() -> None:
+    drawing = build(replace(article_plan(), rules="head", vpc_decrements_ttl=True)).network
+    model = trace(drawing, "a1", "Internet", proto="udp", dport=53)
+    assert agrees(model, with_hop(model, 2, sent=packet(model.request[2], sport=61000))) == ()
+    assert agrees(model, with_hop(model, 0, sent=packet(model.request[0], sport=61000))) != ()
+
+
+def test_what_an_icmp_error_quotes_is_compared() -> None:
+    def quoting(**changes: Any) -> Trace:
+        (error,) = UNREACHABLE.errors
+        about = error[1].received.about
+        assert about is not None
+        received = replace(error[1].received, about=replace(about, **changes))
+        return replace(UNREACHABLE, errors=((error[0], replace(error[1], received=received), *error[2:]),))
+
+    for changes in ({"ttl": 9}, {"dst": IPv4Address("172.16.8.98")}, {"size": 85}, {"sport": 9}, {"proto": "udp"}):
+        (words,) = agrees(UNREACHABLE, quoting(**changes))
+        assert words.startswith(f"ICMP error, hop 2 (VPC) receives, in its quote, {next(iter(changes))}: ")
+
+
+def test_the_mtu_that_an_icmp_error_tells_is_compared() -> None:
+    model = trace(break_network(counted(), "eth0-mtu-1400"), "a1", "b1", size=1480)
+    last = model.request[-1]
+    assert last.icmp is not None and last.icmp.mtu == 1400
+    other = with_hop(model, -1, icmp=replace(last.icmp, mtu=1300))
+    assert any("fragmentation needed, MTU 1400, from" in words for words in agrees(model, other))
+
+
+def test_a_silent_end_without_a_reason_is_a_difference() -> None:
+    assert agrees(LOST, with_hop(LOST, -1, disposition=Disposition.UNKNOWN)) != ()
+    assert agrees(LOST, with_hop(LOST, -1, disposition=Disposition.DENIED)) != ()
     assert agrees(UNREACHABLE, with_hop(UNREACHABLE, -1, disposition=Disposition.UNKNOWN)) != ()
     assert agrees(MODEL, with_hop(MODEL, -1, disposition=Disposition.UNKNOWN)) != ()
 

@@ -121,6 +121,8 @@ CASES = [
         backend="host-gw",
         fabric="switch",
     ),
+    found("a SYN without options has an answer with one", [Sent("a1", "b1", "tcp", dport=80, size=40)]),
+    found("an ICMP error quotes what 576 bytes hold", [Sent("a1", "b1", "udp", dport=53, size=1400, ttl=2)]),
     found(
         "an EIP is of the ENI that sends, not of the source that is written",
         [Sent("node-a", "172.16.0.129")],

@@ -459,6 +459,9 @@ def test_nothing_is_wider_than_the_page(chromium: Browser, show: Callable[..., P
     page.get_by_role("slider").press("End")
     page.locator(".fv-stage").locator("svg [aria-description^=look]").first.press("Enter")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    frame = page.locator(".fv-stage").bounding_box()
+    assert frame and frame["width"] >= 0.55 * width, "a wide page is used"
+    assert abs(frame["x"] - (width - frame["x"] - frame["width"])) < 16, "and what is left of it lies on both sides"
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"stage-{scheme}-{width}.png", full_page=True)
     context.close()

@@ -191,7 +191,7 @@ def test_answers_can_be_read() -> None:
 
 def test_an_answer_counts_once_and_only_to_what_is_asked() -> None:
     made = stage.journey(article(), trace(article(), "a1", "b1"), [QUESTION], trace=trace)
-    made.answers = [[0, 1], [0, 0], [0, 7], [3, 0]]
+    made.answers = [[0, 7], [0, -1], [-1, 0], [3, 0], [0, 1], [0, 0]]
     assert [answer.label for answer in made.answered] == ["that"]
     made.travel("a2", "a1")
     made.answers = [[0, 1]]  # it was on its way while other ends were chosen

@@ -70,7 +70,9 @@ def page(states: Mapping[str, Mapping[str, Any]], title: str, body: str = "", st
 
 
 NOWHERE = "base-uri 'none'; form-action 'none'"  # what default-src does not speak of
-PAGE = "body{margin:12px;background:#fff;color:#1c2733;font-family:system-ui,sans-serif}" + (
+PAGE = (
+    "body{margin:12px;background:#fff;color:#1c2733;font-family:system-ui,sans-serif}"
+    "main{max-width:100rem;margin:0 auto}@media (min-width:2200px){main{zoom:1.4}}"
     "@media (prefers-color-scheme:dark){body{background:#111;color:#eef1f4;color-scheme:dark}}"
 )
 

@@ -59,7 +59,8 @@ class Stage(anywidget.AnyWidget):
         """Return the answers given so far, in their order: the first one to each question that this stage asks."""
         given: dict[int, int] = {}
         for question, choice in self.answers:
-            if question < len(self.shown.questions) and choice < len(self.shown.questions[question].choices):
+            asked = dict(enumerate(self.shown.questions)).get(question)
+            if asked and choice in range(len(asked.choices)):
                 given.setdefault(question, choice)
         pairs = ((self.shown.questions[q], self.shown.questions[q].choices[c]) for q, c in given.items())
         return tuple(Answer(question, choice.label, choice.right) for question, choice in pairs)

@@ -32,5 +32,9 @@ class LabError(FlannelvizError, RuntimeError):
     """This machine cannot run a lab, or a lab cannot hold this network."""
 
 
+class WiringError(LabError):
+    """A lab's kernel holds something else than the tables that it was built from."""
+
+
 class NotebookError(FlannelvizError, ValueError):
     """This notebook cannot be exported, or not to there."""

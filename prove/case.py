@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from flannelviz.controlplane.timeline import build
@@ -57,12 +57,24 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What model and kernel said of one packet; `differences` is empty where they agree."""
+    """What model and kernel said of one packet; `differences` is empty where they agree.
+
+    Shape: `lots` has the endpoint that the kernel drew for this packet, and for those before that it still knows of;
+    HIDDEN where no device showed it.
+    """
 
     sent: Sent
     model: Trace
     kernel: Trace
     differences: tuple[str, ...]
+    lots: tuple[str, ...] = ()
+
+    def is_repeated_by(self, other: Compared) -> bool:
+        """Return whether another try had the same lots, so that the same must come of it."""
+        return HIDDEN not in self.lots and self.lots == other.lots
+
+
+HIDDEN = "hidden"
 
 
 def throws(network: Network, sent: Sent) -> tuple[float | None, ...]:
@@ -82,14 +94,22 @@ def compared(network: Network, lab: Lab, packets: Sequence[Sent]) -> Iterator[Co
 
     Shape: where a kernel draws by lot, the model counts with the throw that comes nearest to what the kernel did.
     """
-    learned = Learned()
+    learned, lots = Learned(), tuple[str, ...]()
     for sent in packets:
         kernel = lab.trace(sent.source, sent.destination, warm=sent.warm, **sent.options())
         known = learned if sent.warm else Learned()
-        found = [_against(network, sent, kernel, known, dice) for dice in throws(network, sent)]
-        best = min(found, key=lambda one: len(one.differences))
+        dice = throws(network, sent)
+        lots = (*(lots if sent.warm else ()), *(() if dice == (None,) else (_drawn(kernel),)))
+        best = min((_against(network, sent, kernel, known, one) for one in dice), key=lambda one: len(one.differences))
         learned = best.model.learned
-        yield best
+        yield replace(best, lots=lots)
+
+
+def _drawn(kernel: Trace) -> str:
+    """Return the endpoint that a kernel has drawn for a packet to a Service, as far as a device shows it."""
+    seen = (packet for hop in kernel.request for packet in (hop.received, hop.sent))
+    ends = (packet.inner.dst if packet.inner is not None else packet.dst for packet in seen)
+    return next((str(end) for end in ends if str(end) != kernel.destination), HIDDEN)
 
 
 def _against(network: Network, sent: Sent, kernel: Trace, learned: Learned, dice: float | None) -> Compared:

@@ -13,12 +13,12 @@ from prove.draw import WAYS
 
 @dataclass(slots=True)
 class Tally:
-    """Counts over many cases; two of them add up."""
+    """Counts over many cases."""
 
     networks: int = 0
     packets: int = 0
     agreed: int = 0
-    again: int = 0  # of those agreed: only when the case was asked again
+    again: int = 0  # of those agreed: only when the case was asked again, and all lots fell as before
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def note(self, case: Case, results: list[Compared], again: int = 0) -> None:
@@ -82,7 +82,7 @@ def lines(tally: Tally) -> Iterator[str]:
     """Return the report: how many agreed, then what was covered, most frequent first."""
     yield f"{tally.agreed:,} of {tally.packets:,} packets agree, over {tally.networks:,} networks"
     if tally.again:
-        yield f"{tally.again:,} of them only when they were asked again, in a fresh lab"
+        yield f"{tally.again:,} of them only when they were asked again, in a fresh lab, with the same lots"
     for kind in ("backend", "protocol", "special", "faults at once", "request", "reply", "fault"):
         found = sorted(tally.of(kind).items(), key=lambda pair: -pair[1])
         yield f"{kind}: " + (", ".join(f"{what} {count:,}" for what, count in found) or "none")

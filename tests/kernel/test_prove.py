@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from flannelviz.dataplane import forward
-from flannelviz.kernel import cannot_hold, ledger
+from flannelviz.dataplane.trace import trace
+from flannelviz.errors import LabError, WiringError
+from flannelviz.kernel import cannot_hold, ledger, probe
 from flannelviz.model import NodePlan, ServicePlan
+from flannelviz.network import Network
 from flannelviz.topologies import plan
 from prove import run
-from prove.case import Case, Sent
+from prove.case import HIDDEN, Case, Compared, Sent
 from prove.draw import PROTOCOLS, WAYS, case
 from prove.paste import pasted
 from prove.run import DISAGREED, INTERRUPTED, NO_LAB, Disagreement, Run
@@ -42,6 +45,7 @@ def test_a_share_of_the_proof(refusal: str | None) -> None:
     shown = "\n".join(pasted(one.case, f"case_{SEED}_{one.number}", one.differences) for one in share.found)
     assert not share.found, shown
     assert share.tally.packets == share.tally.agreed == SHARE >= 300
+    assert (share.tally.again, share.lost) == (0, {})
     assert set(share.tally.of("backend")) == set(ALL_WAYS)
     assert set(share.tally.of("protocol")) == set(PROTOCOLS)
     assert len(share.tally.of("fault")) >= LEAST_FAULTS
@@ -57,6 +61,61 @@ def test_a_lab_holds_every_way_that_is_drawn() -> None:
 def test_a_seed_and_a_number_make_the_same_case_again(number: int) -> None:
     assert case(SEED, number) == case(SEED, number)
     assert case(SEED, number) != case(SEED + 1, number)
+
+
+def test_a_case_is_the_same_on_a_machine_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = case(SEED, 0)
+    monkeypatch.setattr(probe, "_room", lambda: 0)
+    assert cannot_hold(here.network()) is not None
+    assert case(SEED, 0) == here
+
+
+# --- asked again -----------------------------------------------------------------------------------------------------
+
+ENDPOINTS = ("a1", "b1")
+SERVICE = ServicePlan("web", IPv4Address(WEB), 80, ENDPOINTS)
+TO_WEB = Sent("default/a2", WEB, "tcp", dport=80)
+
+
+def compared_as(*differences: str, lots: tuple[str, ...] = ()) -> Compared:
+    model = trace(plan_network(), "a1", "b1")
+    return Compared(TO_WEB, model, model, differences, lots)
+
+
+def plan_network() -> Network:
+    return Case(plan(2, 2), (), ()).network()
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "forgiven"),
+    [
+        (compared_as("x"), [compared_as()], True),
+        (compared_as("x"), [compared_as("x")], False),
+        (compared_as("x", lots=("b1",)), [compared_as(lots=("a1",)), compared_as("x", lots=("b1",))], False),
+        (compared_as("x", lots=("b1",)), [compared_as(lots=("a1",)), compared_as(lots=("b1",))], True),
+        (compared_as("x", lots=("b1",)), [compared_as(lots=("a1",))] * run.AGAIN, False),
+        (compared_as("x", lots=(HIDDEN,)), [compared_as(lots=(HIDDEN,))] * run.AGAIN, False),
+    ],
+)
+def test_only_the_same_lots_forgive(
+    first: Compared, again: list[Compared], forgiven: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(again)
+    monkeypatch.setattr(Run, "_results", lambda self, drawn: [next(answers)])
+    (result,) = Run.of(SEED)._asked_again(Case(plan(2, 2), (), (TO_WEB,)), [first])
+    assert (result.differences == ()) is forgiven
+
+
+def test_a_model_that_is_wrong_for_one_endpoint_is_caught(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = forward._decrement
+    wrong = plan_network().address("b1")
+    monkeypatch.setattr(forward, "_decrement", lambda v, t: None if v.packet.dst == wrong else right(v, t))
+    served = Case(replace(plan(2, 2), services=(SERVICE,)), (), (TO_WEB,) * 8)
+    monkeypatch.setattr(run, "case", lambda seed, number: served)
+    found = Run.of(SEED)
+    found.one(0, 8)
+    assert len(found.found) == 1
+    assert any("ttl" in words for words in run.differences(replace(served, packets=(TO_WEB,))))
 
 
 # --- a disagreement, shown small -------------------------------------------------------------------------------------
@@ -118,6 +177,32 @@ def test_a_machine_without_labs_says_why(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(run, "why_not", lambda: "this machine forbids namespaces to its users: allow them")
     assert run.main(["12"]) == NO_LAB
     assert capsys.readouterr() == ("", "prove: this machine forbids namespaces to its users: allow them\n")
+
+
+def test_a_lab_that_fails_does_not_hide_what_was_proven(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none(network: Network) -> None:
+        raise LabError("no room for it")
+
+    monkeypatch.setattr(run, "why_not", lambda: None)
+    monkeypatch.setattr(run, "Lab", none)
+    assert run.main(["1200", "--seed", "3", "-j", "1"]) == NO_LAB
+    said = capsys.readouterr()
+    assert said.out.startswith("0 of 0 packets agree, over 0 networks\n")
+    assert said.err == "".join(f"prove: no lab for --seed 3 --case {n}: no room for it\n" for n in range(run.MOST_LOST))
+
+
+def test_a_kernel_with_other_tables_disagrees(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def other(network: Network) -> None:
+        raise WiringError("the kernel of node-a and its tables differ in the routes default")
+
+    monkeypatch.setattr(run, "why_not", lambda: None)
+    monkeypatch.setattr(run, "Lab", other)
+    assert run.main(["--case", "1", "--seed", "3"]) == DISAGREED
+    assert "    # the kernel of node-a and its tables differ in the routes default\n" in capsys.readouterr().out
 
 
 def test_a_report_counts_and_ends_in_the_ledger(make_lab: MakeLab, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from flannelviz.errors import LabError
 from flannelviz.kernel.blueprint import Sighting
 from flannelviz.kernel.frames import ECHO_REPLY, ECHO_REQUEST, ICMP, UDP
 from flannelviz.kernel.namespaces import inside
@@ -22,6 +24,7 @@ FLUSH_ROUTES = Path("/proc/sys/net/ipv4/route/flush")
 
 # Source: include/uapi/linux/netfilter/nfnetlink_conntrack.h
 NETLINK_NETFILTER, CT_DELETE, REQUEST_ACK = 12, (1 << 8) | 2, 0x05
+NETLINK_HEADER = 16  # bytes
 NESTED, TUPLE_ORIG, TUPLE_IP, TUPLE_PROTO = 0x8000, 1, 1, 2
 IP_SRC, IP_DST = 1, 2
 PROTO_NUM, SRC_PORT, DST_PORT, ICMP_ID, ICMP_TYPE, ICMP_CODE = range(1, 7)
@@ -101,7 +104,19 @@ def _flows(flows: Iterable[Tuple]) -> None:
         for flow in flows:
             body = struct.pack("BBH", socket.AF_INET, 0, 0) + _tuple(flow)
             sock.send(struct.pack("IHHII", 16 + len(body), CT_DELETE, REQUEST_ACK, 1, 0) + body)
-            sock.recv(4096)
+            check_deleted(sock.recv(4096))
+
+
+def check_deleted(answer: bytes) -> None:
+    """Refuse an answer of ctnetlink that is neither "done" nor "not there": what was not deleted stays known.
+
+    Raises: LabError.
+    """
+    number = -struct.unpack_from("i", answer, NETLINK_HEADER)[0]
+    if number not in (0, errno.ENOENT):
+        raise LabError(
+            f"conntrack entries cannot be deleted ({os.strerror(number)}): run modprobe nf_conntrack_netlink"
+        )
 
 
 def _tuple(flow: Tuple) -> bytes:

@@ -49,7 +49,7 @@ class Lab:
         self._lock = threading.Lock()
         self._process = _start()
         self._pipes = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
-        self.close = finalize(self, _end, self._process)
+        self.close = finalize(self, _end, self._process, os.getpid())
         self._ask(drawn)
 
     def __repr__(self) -> str:
@@ -156,8 +156,10 @@ def _start() -> subprocess.Popen[bytes]:
         os.close(parent)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the lab's process, and with it every namespace."""
+def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End the lab's process, and with it every namespace; a process that its owner has forked ends nothing."""
+    if os.getpid() != owner:
+        return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout):

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from flannelviz.kernel.tools import PLUGIN_FOLDERS, PLUGINS, PLUGINS_PACKAGE, PROGRAMS, plugin_folder, program
+from flannelviz.kernel.tools import PLUGINS, PLUGINS_PACKAGE, PROGRAMS, plugin_folder, plugin_folders, program
 from flannelviz.network import Network
 from flannelviz.tables import Tables
 
@@ -40,7 +40,7 @@ def _tool_missing() -> str | None:
         return f"a lab needs {', '.join(missing)}, not found in PATH: apt-get install {packages}, or {INSTEAD}"
     if plugin_folder() is None:
         return (
-            f"a lab needs the CNI plugins {', '.join(PLUGINS)}, not found in {' or '.join(PLUGIN_FOLDERS)}: "
+            f"a lab needs the CNI plugins {', '.join(PLUGINS)}, not found in {' or '.join(plugin_folders())}: "
             f"apt-get install {PLUGINS_PACKAGE}, or name their folder in CNI_PATH, or {INSTEAD}"
         )
     return None

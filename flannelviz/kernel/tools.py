@@ -11,7 +11,13 @@ from pathlib import Path
 from flannelviz.errors import LabError
 
 # A program, and Debian's package that has it.
-PROGRAMS = {"unshare": "util-linux", "ip": "iproute2", "bridge": "iproute2", "iptables-restore": "iptables"}
+PROGRAMS = {
+    "unshare": "util-linux",
+    "ip": "iproute2",
+    "bridge": "iproute2",
+    "iptables-restore": "iptables",
+    "iptables-save": "iptables",
+}
 PLUGINS = ("bridge", "host-local", "loopback")
 PLUGINS_PACKAGE = "containernetworking-plugins"
 PLUGIN_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin")
@@ -25,11 +31,15 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=f"{path}:{ADMIN_FOLDERS}") if path else None
 
 
+def plugin_folders() -> tuple[str, ...]:
+    """Return the folders in which CNI plugins are searched."""
+    asked = os.environ.get("CNI_PATH")
+    return tuple(asked.split(":")) if asked else PLUGIN_FOLDERS
+
+
 def plugin_folder() -> str | None:
     """Return the folder that holds the CNI plugins, or None. CNI_PATH names another one."""
-    asked = os.environ.get("CNI_PATH")
-    folders = asked.split(":") if asked else PLUGIN_FOLDERS
-    return next((f for f in folders if all(os.access(Path(f) / name, os.X_OK) for name in PLUGINS)), None)
+    return next((f for f in plugin_folders() if all(os.access(Path(f) / name, os.X_OK) for name in PLUGINS)), None)
 
 
 def run(

@@ -152,6 +152,25 @@ def test_an_owner_killed_while_it_builds_leaves_nothing(moment: float, make_lab:
     assert (files(), list(folder.iterdir())) == (before, [])
 
 
+FORKED = """
+import os, sys
+from flannelviz.kernel import Lab
+from flannelviz.topologies import article
+lab = Lab(article())
+child = os.fork()
+if child == 0:
+    sys.exit()
+os.waitpid(child, 0)
+print(lab.trace("a1", "b1").ok)
+"""
+
+
+def test_a_forked_process_that_ends_leaves_the_lab_alone(make_lab: MakeLab) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, capture_output=True, text=True, env=env)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
 def test_a_killed_lab_ends_in_one_sentence(make_lab: MakeLab, folder: Path) -> None:
     lab = make_lab(counted())
     process = lab._process.pid

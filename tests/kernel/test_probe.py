@@ -11,7 +11,7 @@ from flannelviz.controlplane.timeline import build
 from flannelviz.errors import LabError
 from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.kernel import Lab, cannot_hold, probe, why_not
-from flannelviz.kernel.tools import PLUGINS, run
+from flannelviz.kernel.tools import PLUGINS, PROGRAMS, run
 from flannelviz.tables import Link
 from flannelviz.topologies import article, article_plan, large, plan
 
@@ -30,7 +30,7 @@ def test_an_empty_path_names_the_programs_and_their_packages(monkeypatch: pytest
     monkeypatch.setenv("PATH", "")
     with pytest.raises(
         LabError,
-        match="a lab needs unshare, ip, bridge, iptables-restore, not found in PATH: "
+        match="a lab needs unshare, ip, bridge, iptables-restore, iptables-save, not found in PATH: "
         "apt-get install util-linux iproute2 iptables, or use the record",
     ):
         Lab(article())
@@ -40,7 +40,7 @@ def test_missing_plugins_name_their_package(monkeypatch: pytest.MonkeyPatch, tmp
     if probe._tool_missing() is not None and "CNI" not in str(probe._tool_missing()):
         pytest.skip(str(probe._tool_missing()))
     monkeypatch.setenv("CNI_PATH", str(tmp_path))
-    assert "apt-get install containernetworking-plugins" in str(why_not())
+    assert f"not found in {tmp_path}: apt-get install containernetworking-plugins" in str(why_not())
     for name in PLUGINS:
         (tmp_path / name).touch(mode=0o755)
     assert "containernetworking-plugins" not in str(why_not())
@@ -48,7 +48,7 @@ def test_missing_plugins_name_their_package(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_machine_that_forbids_namespaces_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     no = "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1"
-    for name, text in (("unshare", no), ("ip", "exit 0"), ("iptables-restore", "exit 0")):
+    for name, text in (("unshare", no), *((name, "exit 0") for name in PROGRAMS if name != "unshare")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     for name in PLUGINS:

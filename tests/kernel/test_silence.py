@@ -1,6 +1,9 @@
 """Where no error tells why a packet died, the kernel is asked: its counters, rules, devices and addresses."""
 
+import errno
+import struct
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -13,6 +16,7 @@ from flannelviz.dataplane.trace import trace
 from flannelviz.errors import LabError
 from flannelviz.kernel import silence
 from flannelviz.kernel.blueprint import Sighting
+from flannelviz.kernel.forget import check_deleted
 from flannelviz.kernel.sender import TABLE_FULL, Sender
 from flannelviz.kernel.silence import cause, grown, overflows
 from flannelviz.model import ServicePlan
@@ -263,3 +267,10 @@ def test_a_full_arp_table_is_said_once(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_this_kernel_tells_when_its_arp_table_was_full() -> None:
     if silence.ARP_TABLE.exists():
         assert silence.ARP_TABLE.read_text().split()[silence.OVERFLOWS] == "table_fulls"
+
+
+@pytest.mark.parametrize(("number", "known"), [(0, True), (errno.ENOENT, True), (errno.EINVAL, False)])
+def test_a_kernel_that_deletes_no_flow_is_named(number: int, known: bool) -> None:
+    answer = bytes(16) + struct.pack("i", -number)
+    with nullcontext() if known else pytest.raises(LabError, match=r"\(Invalid argument\): run modprobe nf_conntrack"):
+        check_deleted(answer)

@@ -165,8 +165,12 @@ PLANES: dict[str, dict[str, Any]] = {
     "an EIP on a switch": WITH_EIP | SWITCH,
     "several route tables": {"route_tables": 2, "ccm_route_table_ids": ("vtb-custom-1",)},
 }
-MORE = ("192.168.0.253", "192.168.0.255", "192.168.1.9", str(EIP))
-PAIRS = [*JOURNEYS, *((source, odd) for source in ("a1", "b1", "db", "Internet") for odd in MORE)]
+MORE = ("192.168.0.253", "192.168.0.255", "192.168.1.9")
+PAIRS = [
+    *JOURNEYS,
+    *((source, odd) for source in ("a1", "b1", "db", "Internet") for odd in MORE),
+    ("Internet", str(EIP)),
+]
 
 
 def in_another_plane(changes: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -51,8 +51,9 @@ class Lab:
         """Build, or send one packet; return what came of it, be it an error."""
         try:
             if isinstance(asked, Blueprint):
-                self.sender = Sender(build(asked))
-                return None
+                built = build(asked)
+                self.sender = Sender(built.spaces)
+                return built.mended
             assert self.sender is not None, "a lab is built before a packet is sent"
             return self.sender.send(asked)
         except LabError as error:

@@ -50,7 +50,7 @@ class Lab:
         self._process = _start()
         self._pipes = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         self.close = finalize(self, _end, self._process, os.getpid())
-        self._ask(drawn)
+        self.mended: tuple[str, ...] = self._ask(drawn)  # what the tables have and the plugins had not made
 
     def __repr__(self) -> str:
         return f"<Lab of {self.network!r}, process {self._process.pid}>"

@@ -8,13 +8,14 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from flannelviz.errors import LabError, WiringError
 from flannelviz.kernel.blueprint import Blueprint, Machine, Plug
 from flannelviz.kernel.namespaces import enter, inside, new, own_disk
 from flannelviz.kernel.tools import bridge_batch, ip_batch, plugin_folder, program, run
 
+T = TypeVar("T")
 WORKERS = 3
 STATE = "/var/lib/cni/networks"
 DISK = ("/var/lib", "/run")  # where host-local and iptables leave files
@@ -37,8 +38,15 @@ NEUTRAL = (
 )
 
 
-def build(blueprint: Blueprint) -> dict[str, int]:
-    """Return a descriptor of each place's namespace, wired as the blueprint says.
+class Built(NamedTuple):
+    """A descriptor of each place's namespace, and what had to be changed where the plugins had been."""
+
+    spaces: dict[str, int]
+    mended: tuple[str, ...]  # such as "node-a: addr del 172.16.0.1/25 dev cni0"
+
+
+def build(blueprint: Blueprint) -> Built:
+    """Return the namespaces of all places, wired as the blueprint says.
 
     Raises: LabError if a program fails, or the kernel holds something else in the end than the blueprint.
     """
@@ -48,17 +56,16 @@ def build(blueprint: Blueprint) -> dict[str, int]:
     hosts = [machine for machine in blueprint.machines if machine.place not in pods]
     guests = [machine for machine in blueprint.machines if machine.place in pods]
     _each(hosts, lambda machine: _set_up(machine, spaces))
-    _each(guests, lambda machine: _finish(machine, spaces[machine.place]))
-    _each(hosts, lambda machine: _finish(machine, spaces[machine.place]))
+    mended = _each(guests, lambda machine: _finish(machine, spaces[machine.place]))
+    mended += _each(hosts, lambda machine: _finish(machine, spaces[machine.place]))
     _each([machine for machine in blueprint.machines if machine.settled], lambda machine: _settle(machine, spaces))
-    return spaces
+    return Built(spaces, tuple(line for lines in mended for line in lines))
 
 
-def _each(machines: Sequence[Machine], work: Callable[[Machine], None]) -> None:
+def _each(machines: Sequence[Machine], work: Callable[[Machine], T]) -> list[T]:
     """Do `work` for each machine, some at a time; each thread is thrown away with the namespaces it is in."""
     with ThreadPoolExecutor(WORKERS) as pool:
-        for _ in pool.map(work, machines):
-            pass
+        return list(pool.map(work, machines))
 
 
 def _prepared() -> int:
@@ -157,20 +164,24 @@ def _add(plugin: str, netconf: str, plug: Plug, space: int, device: str) -> str:
     return run([f"{folder}/{plugin}"], netconf, keep=(space,), env=variables)
 
 
-def _finish(machine: Machine, space: int) -> None:
-    """Make a machine what its tables say, where the plugins have left it otherwise, and check that it is."""
+def _finish(machine: Machine, space: int) -> tuple[str, ...]:
+    """Make a machine what its tables say, where the plugins have left it otherwise; return what that took."""
+    changed: list[str] = []
     with inside(space):
         told = _told(machine.then)
         if machine.addresses is not None and told.addresses != machine.addresses:
-            told = _told(_changes("addr", told.addresses, machine.addresses))
+            changed += (lines := _changes("addr", told.addresses, machine.addresses))
+            told = _told(lines)
         if machine.routes is not None and told.routes != machine.routes:
-            told = _told(_changes("route", told.routes, machine.routes))
+            changed += (lines := _changes("route", told.routes, machine.routes))
+            told = _told(lines)
             _check_routes(machine, told.routes)
         if machine.rules:
             run([program("iptables-restore") or "iptables-restore"], machine.rules)
         write_settings(machine.settings)
         bridge_batch(machine.fdb)
         ip_batch(machine.last)
+    return tuple(f"{machine.place}: {line}" for line in changed)
 
 
 def _settle(machine: Machine, spaces: Mapping[str, int]) -> None:

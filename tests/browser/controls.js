@@ -78,10 +78,11 @@ window.flannelvizControls = (() => {
     // What goes on until it is switched off again: a stage that plays, or that asks for both ends.
     const isOn = part => part.matches('[aria-pressed=true], [aria-label=pause]');
 
-    // What one types to find a place: what its box is called, another box each time.
+    // What one types to find a place: its name, another one each time. Boxes of one machine have one name.
     function nameOfPlace(element, turn) {
-        const places = [...element.closest('.fv-stage').querySelectorAll('svg [role=button]')].filter(visible);
-        return places[turn % places.length].querySelector('title').textContent;
+        const boxes = element.closest('.fv-stage').querySelectorAll('svg [role=button]:not([data-kind=fold])');
+        const names = [...new Set([...boxes].filter(visible).map(box => box.dataset.place))];
+        return names[turn % names.length];
     }
 
     const chosen = part => part.checked || part.matches('.mod-active, [aria-pressed=true], [aria-checked=true]');

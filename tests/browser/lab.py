@@ -48,6 +48,9 @@ SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/codemirror-extension/plugin": {"defaultConfig": {"cursorBlinkRate": 0}},
 }
+# What draws without end: the moons of the splash screen, at a change of the theme too, and the icon of the tab, which
+# is fetched anew at the beginning and at the end of each message to a kernel.
+LEFT_OUT = ("@jupyterlab/apputils-extension:splash", "@jupyterlab/application-extension:faviconbusy")
 KERNEL_IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 # A kernel takes what it is sent in order, and it is idle once more when all that came before is answered.
 KERNEL_ANSWERS = """async () => {
@@ -150,6 +153,9 @@ def lab_environment(python: Path, scratch: Path) -> dict[str, str]:
         file = settings / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(values))
+    page = scratch / "config" / "labconfig" / "page_config.json"
+    page.parent.mkdir(parents=True)
+    page.write_text(json.dumps({"disabledExtensions": dict.fromkeys(LEFT_OUT, True)}))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTEST"))}
     return inherited | {
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
@@ -292,11 +298,18 @@ class LabPage:
     def shoot(self, name: str, themes: Iterable[str] = ("Dark", "Light")) -> None:
         """Save pictures of the whole notebook in each of the themes, the last of which stays, under build/shots/."""
         SHOTS.mkdir(parents=True, exist_ok=True)
+        self._show(False)
         self._fit_window()
         for theme in themes:
+            self._show(False)
             self.set_theme(f"JupyterLab {theme}")
+            self._show(True)
             (SHOTS / f"{name}-{theme.lower()}.png").write_bytes(self._picture())
         self.page.set_viewport_size(VIEWPORT)
+
+    def _show(self, shown: bool) -> None:
+        """Show the page or hide it: each frame of so tall a window takes its time, and only one is wanted."""
+        self.page.evaluate("shown => { document.body.style.visibility = shown ? '' : 'hidden'; }", shown)
 
     def _picture(self) -> bytes:
         """Return a PNG of the notebook: a quarter larger than it could be, but in two thirds of the time."""

@@ -13,6 +13,7 @@ window.flannelvizControls = (() => {
     let found = [];
 
     const frame = () => new Promise(resolve => requestAnimationFrame(resolve));
+    const areas = new WeakMap(); // where a part was when it was looked for, by part
     const areaOf = element => element.closest('.jp-Cell-outputArea');
     const visible = element => element.checkVisibility({visibilityProperty: true});
     const enabled = element => !element.closest(':disabled, [disabled], [aria-disabled=true]');
@@ -136,6 +137,7 @@ window.flannelvizControls = (() => {
         part.scrollIntoViewIfNeeded();
         await frame();
         if (areaOf(part)) await settled(areaOf(part));
+        if (areaOf(part)) areas.set(part, areaOf(part));
         return areaOf(part) && part;
     }
 
@@ -166,10 +168,10 @@ window.flannelvizControls = (() => {
     const confirmers = element => [...(element.closest('.fv-quiz')?.querySelectorAll('button') ?? [])]
         .filter(part => visible(part) && enabled(part) && kindOf(part) === 'confirm');
 
-    // What one kind of part of an output area shows (pictures, tables, answers, messages), without the controls inside:
+    // What one kind of part shows in the area of the part that is moved (pictures, tables, answers, messages), without the controls inside:
     // a number for each different sight, 0 for none, since the texts are long.
-    function shown(area, selector) {
-        const sight = [...area.querySelectorAll(selector)].map(part => {
+    function shown(of, selector) {
+        const sight = [...areas.get(of).querySelectorAll(selector)].map(part => {
             const copy = part.cloneNode(true);
             [...copy.querySelectorAll(CONTROL)].filter(part => !part.closest('svg')).forEach(part => part.remove());
             return `${visible(part) ? 'shown' : 'hidden'} ${copy.outerHTML}`;
@@ -180,26 +182,26 @@ window.flannelvizControls = (() => {
 
     // Whether a condition is true, or becomes true in time. It is asked again with the frame after each change in the
     // area: what nobody can see, such as a picture that is emptied and filled at once, is no change.
-    function soon(area, patience, condition) {
+    function soon(of, patience, condition) {
         return new Promise(resolve => {
             const end = answer => (observer.disconnect(), clearTimeout(timer), resolve(answer));
             const look = () => condition() && end(true);
             const observer = new MutationObserver(() => requestAnimationFrame(look));
             const timer = setTimeout(() => end(false), patience);
-            observer.observe(area, EVERYTHING);
+            observer.observe(areas.get(of), EVERYTHING);
             look();
         });
     }
 
-    const follows = (area, patience, selector, before) => soon(area, patience, () => shown(area, selector) !== before);
+    const follows = (of, patience, selector, before) => soon(of, patience, () => shown(of, selector) !== before);
 
     // Whether an answer comes, or a message other than before; that the old one goes is only its end.
-    const heard = (area, patience, one, answer, other, alarm) =>
-        soon(area, patience, () => shown(area, one) !== answer || ![0, alarm].includes(shown(area, other)));
+    const heard = (of, patience, one, answer, other, alarm) =>
+        soon(of, patience, () => shown(of, one) !== answer || ![0, alarm].includes(shown(of, other)));
 
     // Whether a question takes a guess: with an answer at once, or with a button that confirms it.
-    const taken = (area, patience, part, selector, before) =>
-        soon(area, patience, () => confirmers(part).length > 0 || shown(area, selector) !== before);
+    const taken = (part, patience, selector, before) =>
+        soon(part, patience, () => confirmers(part).length > 0 || shown(part, selector) !== before);
 
     async function settled(area) {
         const observer = new MutationObserver(() => {});
@@ -211,5 +213,5 @@ window.flannelvizControls = (() => {
         observer.disconnect();
     }
 
-    return {isOn, nameOfPlace, list, within, middle, nextPart, anyPart, nextOption, confirmers, range, shown, follows, heard, taken, areaOf};
+    return {isOn, nameOfPlace, list, within, middle, nextPart, anyPart, nextOption, confirmers, range, shown, follows, heard, taken};
 })();

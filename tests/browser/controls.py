@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from playwright.sync_api import ElementHandle, JSHandle, Page
+from playwright.sync_api import ElementHandle, Page
 
 from tests.browser.lab import LabPage
 from tests.checkout import ROOT
@@ -83,15 +83,18 @@ class Control:
 
 
 class Area:
-    """The output of a cell: everything that may follow when one of its controls is moved."""
+    """The output of a cell: everything that may follow when one of its controls is moved.
+
+    The page knows it by the part that was moved, even if a widget has drawn another one in its place.
+    """
 
     def __init__(self, page: Page, element: ElementHandle) -> None:
         self.page = page
-        self.handle: JSHandle = page.evaluate_handle("part => window.flannelvizControls.areaOf(part)", element)
+        self.element = element
 
     def shown(self, selector: str) -> int:
         """Return a number for what all parts of one kind show: 0 for nothing, another one for each other sight."""
-        return int(self.page.evaluate("of => window.flannelvizControls.shown(...of)", [self.handle, selector]))
+        return int(self.page.evaluate("of => window.flannelvizControls.shown(...of)", [self.element, selector]))
 
     def follows(self, selector: str, before: int) -> bool:
         """Return whether the parts of one kind are soon no longer what they were `before`."""
@@ -100,7 +103,7 @@ class Area:
     def soon(self, condition: str, *arguments: object) -> bool:
         """Return whether one of the conditions of the script comes true before one loses patience."""
         script = f"of => window.flannelvizControls.{condition}(...of)"
-        return bool(self.page.evaluate(script, [self.handle, PATIENCE, *arguments]))
+        return bool(self.page.evaluate(script, [self.element, PATIENCE, *arguments]))
 
 
 class Driver:
@@ -131,7 +134,7 @@ class Driver:
 
     def controls(self) -> dict[Key, Control]:
         """Return the controls on the page, each under a name that survives its being drawn anew."""
-        listed = self.page.evaluate("() => window.flannelvizControls.list()")
+        listed = json.loads(self.page.evaluate("() => JSON.stringify(window.flannelvizControls.list())"))
         return numbered(Control(index, **fields) for index, fields in enumerate(listed))
 
     def _is_done(self, key: Key, control: Control) -> bool:
@@ -188,8 +191,7 @@ class Driver:
             return self._missing_of_upload(element, area)
         if control.label == SPEED:
             return self._missing_of_speed(control, element, area, turn)
-        fruit = fruit_of(control, area)
-        before = area.shown(fruit)
+        fruit, before = fruit_of(control, area)
         self._act(control, element, turn)
         return "" if area.follows(fruit, before) else f"no {WORDS[fruit]} near it changed"
 
@@ -201,7 +203,7 @@ class Driver:
                 element.fill(guess)
             else:
                 self._act(control, element, turn)
-            area.soon("taken", element, ANSWER, before)
+            area.soon("taken", ANSWER, before)
             if area.shown(ANSWER) == before:
                 alarm = area.shown(ALARM)
                 any(self._is_heard(button, area, before, alarm) for button in self._confirmers(element))
@@ -287,11 +289,16 @@ def numbered(controls: Iterable[Control]) -> dict[Key, Control]:
     return result
 
 
-def fruit_of(control: Control, area: Area) -> str:
-    """Return what has to follow: the picture, or the table of a widget that has no picture, or what FRUIT says."""
+def fruit_of(control: Control, area: Area) -> tuple[str, int]:
+    """Return what has to follow: the picture, or the table of a widget that has no picture, or what FRUIT says; and
+    the number of what it shows now.
+    """
     if control.label in FRUIT:
-        return FRUIT[control.label][0]
-    return TABLE if area.shown(TABLE) and not area.shown(PICTURE) else PICTURE
+        fruit = FRUIT[control.label][0]
+        return fruit, area.shown(fruit)
+    picture = area.shown(PICTURE)
+    table = 0 if picture else area.shown(TABLE)
+    return (TABLE, table) if table else (PICTURE, picture)
 
 
 def dumps() -> Iterator[str]:

@@ -36,6 +36,7 @@ CHROMIUM_ARGS = [
 VIEWPORT = {"width": 1280, "height": 900}
 TALLEST = 16_000  # pixels; Chromium paints no larger picture
 FOOTER = 80  # pixels below the last cell
+KERNEL_PATIENCE = 30_000  # milliseconds until a kernel has answered all, on a busy machine
 POLLING = 20  # milliseconds between two looks; looking with each frame keeps the page busy with drawing frames
 STARTUP = 60  # seconds until the server answers, on a busy machine
 # What JupyterLab itself writes to the console as an error, each with its reason. Keep it short.
@@ -53,9 +54,10 @@ SETTINGS = {
 LEFT_OUT = ("@jupyterlab/apputils-extension:splash", "@jupyterlab/application-extension:faviconbusy")
 KERNEL_IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 # A kernel takes what it is sent in order, and it is idle once more when all that came before is answered.
-KERNEL_ANSWERS = """async () => {
-    await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo();
-    return true;
+KERNEL_ANSWERS = """patience => {
+    const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
+    const late = (_, reject) => setTimeout(reject, patience, new Error(`no answer of the kernel in ${patience} ms`));
+    return Promise.race([kernel.requestKernelInfo(), new Promise(late)]).then(() => undefined);
 }"""
 OPEN = "async path => { await window.jupyterapp.commands.execute('docmanager:open', {path}); }"
 # Ends the kernel, and closes the notebook without the question whether to save it.
@@ -254,7 +256,7 @@ class LabPage:
 
     def wait_for_kernel(self) -> None:
         """Wait until the kernel has answered everything that the page has sent to it."""
-        self.page.wait_for_function(KERNEL_ANSWERS, polling=POLLING)
+        self.page.evaluate(KERNEL_ANSWERS, KERNEL_PATIENCE)
 
     def leave(self) -> None:
         """Close the notebook and end its kernel; JupyterLab stays for the next one."""

@@ -122,6 +122,12 @@ def test_what_is_folded_is_found_opened_and_chosen(lab: LabPage, work: Path) -> 
         one.get_by_role("searchbox").press("Enter")
         expect(box.and_(page.locator(":focus"))).to_contain_text(found)
         expect(counter).to_have_text("hop 10 of 10")
+    one.get_by_role("slider").press("ArrowLeft")
+    expect(one.locator("svg [data-hint]")).to_have_count(0)
+    expect(one.get_by_role("searchbox")).to_have_value("pod-299")
+    one.get_by_role("searchbox").press("Enter")  # the same again, and nothing new to draw
+    expect(box.and_(page.locator(":focus[data-hint]"))).to_contain_text("default/pod-299-1 ")
+    one.get_by_role("slider").press("ArrowRight")
     fold = one.locator("svg .fv-fold[role=button]")
     for kind, told in (("pods", "a12"), ("nodes", "node-f")):
         expect(box.filter(has_text=told)).to_have_count(0)

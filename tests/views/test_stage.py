@@ -232,7 +232,7 @@ def test_other_ends_give_another_script() -> None:
     made.wish = {"source": "default/a2", "destination": "default/a1", "number": 1}
     assert made.says == "a2 to a1: request and reply arrive"
     assert made.step == 1
-    assert made.reply == {"number": 1, "says": ""}
+    assert made.reply == {"number": 1, "says": "", "focus": ""}
 
 
 @pytest.mark.parametrize(
@@ -269,6 +269,7 @@ def test_search_goes_to_what_is_called_so_before_what_is_called_more() -> None:
         ("POD-300-3", "default/pod-300-3"),
         ("300-30", "default/pod-300-30"),
         ("vpc", "VPC"),
+        ("10.0.74.", "default/pod-297-1"),
     ):
         assert made._place(text) == place
     twice = replace(huge, pods={**huge.pods, **{f"{space}/web": replace(huge.pods[exact]) for space in "ab"}})
@@ -281,7 +282,8 @@ def test_whoever_searches_or_unfolds_stays_where_they_are() -> None:
     made.step, made.answers = 5, [[0, 0]]
     made.wish = {"find": "pod-300-30", "number": 1}
     made.wish = {"open": "node-a", "drawn": [place for _, place in made.script["ends"]["places"]], "number": 2}
-    assert made.reply == {"number": 2, "says": ""}
+    key = made.script["focus"]
+    assert made.reply == {"number": 2, "says": "", "focus": key}
     assert (made.step, made.answers, len(made.script["questions"])) == (5, [[0, 0]], 1)
     assert "default/a12" in {place for _, place in made.script["ends"]["places"]}
 

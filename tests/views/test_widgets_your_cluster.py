@@ -62,7 +62,7 @@ def test_what_was_read_can_be_walked_and_looked_into(cluster):
     stage = cluster.stage
     assert "node-a" in {room["name"] for room in stage.script["pictures"][0]["inside"]["rooms"]}
     stage.wish = {"find": "172.16.8.3", "number": 1}
-    assert stage.reply == {"number": 1, "says": ""} and stage.script["focus"]
+    assert stage.reply == {"number": 1, "says": "", "focus": stage.script["focus"]} and stage.script["focus"]
     stage.wish = {"source": "default/web-1", "destination": "default/web-2", "number": 2}
     assert stage.says.startswith("web-1 to web-2") and len(stage.script["steps"]) > 1
     paste(cluster, lab.example_dump().replace("web-1", "web-9"))

@@ -498,7 +498,7 @@ function twin({ caption, head, rows }) {
 
 // --- the stage -----------------------------------------------------------------------------------------------------
 
-/** Fill `root` with the stage of the model's script, `at` the step and with the choice of ends that a reader has got to.
+/** Fill `root` with the stage of the model's script, `at` the step, and with the wishes, that a reader has got to.
  * What ends the stage is added to `undo`; `fail` is called with what goes wrong later. */
 function stage(model, root, at, undo, fail) {
   const script = model.get('script');
@@ -583,10 +583,14 @@ function stage(model, root, at, undo, fail) {
   }
 
   function answered() {
-    const { number, says } = model.get('reply') ?? {};
-    if (number === model.get('wish')?.number) say(says);
+    const { number, says, focus } = model.get('reply') ?? {};
+    if (number !== model.get('wish')?.number) return;
+    say(says);
+    const found = pictures[0].node(focus);
+    if (found && root.contains(document.activeElement)) pictures[0].point(found);
   }
 
+  if (search) search.value = at.sought ?? '';
   search?.addEventListener('keydown', (event) => {
     event.stopPropagation();
     if (event.key === 'Enter') find(search.value.trim());
@@ -850,7 +854,7 @@ function stage(model, root, at, undo, fail) {
     else if (last) slider.focus();
     else pictures[0].enter();
   }
-  return { enter, where: () => ({ step, picking, save: true }) };
+  return { enter, where: () => ({ step, picking, sought: search?.value, save: true }) };
 }
 
 /** Say in one sentence why there is nothing to see. */

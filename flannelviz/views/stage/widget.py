@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -23,6 +24,7 @@ from flannelviz.views.stage.scripts import journey_drawing, journey_script
 from flannelviz.views.svg import data_uri
 
 MOST_ROWS, FIRST_ROWS, LAST_ROWS = 100, 20, 10  # of the table on a page where nothing runs
+PART_OF_ADDRESS = re.compile(r"[\d.]+")
 NOT_CALLED = 3  # see _apart
 
 
@@ -136,12 +138,13 @@ class JourneyStage(Stage):
 
     def _on_wish(self, change: Any) -> None:
         wish: Mapping[str, Any] = change["new"]
+        says, focus = "", ""
         try:
             self._grant(wish)
-            says = ""
+            focus = self.shown.focus
         except Exception as error:
             says = what_went_wrong(error)
-        self.reply = {"number": wish.get("number", 0), "says": says}
+        self.reply = {"number": wish.get("number", 0), "says": says, "focus": focus}
 
     def _grant(self, wish: Mapping[str, Any]) -> None:
         """Show what is wished for. Raises: what the trace raises, and UnknownPlaceError."""
@@ -164,7 +167,7 @@ class JourneyStage(Stage):
         self._focus_on(())
 
     def find(self, text: str) -> None:
-        """Show the place of this name or address, else one whose name holds `text`; the step and the answers stay.
+        """Show the place of this name or address, else one with a part of it; the step and the answers stay.
 
         Raises: UnknownPlaceError if there is none.
         """
@@ -180,9 +183,16 @@ class JourneyStage(Stage):
             return found
 
     def _called(self, text: str) -> str | None:
-        """Return the place whose name comes nearest to `text`, the first of several, or None if none holds it."""
+        """Return the place whose name comes nearest to `text`, else one whose address holds it, or None."""
         found = min(self.network.places(), key=lambda name: _apart(text, name))
-        return found if _apart(text, found) < NOT_CALLED else None
+        return found if _apart(text, found) < NOT_CALLED else self._in_part(text)
+
+    def _in_part(self, text: str) -> str | None:
+        """Return the first place whose address holds `text`, or None."""
+        if not PART_OF_ADDRESS.fullmatch(text):
+            return None
+        names = (*self.network.ecs_places(), *self.network.pods)
+        return next((name for name in names if text in str(self.network.address(name) or "")), None)
 
     def _at(self, text: str) -> str | None:
         try:

@@ -13,6 +13,7 @@ from flannelviz.kernel import Lab, agrees
 from flannelviz.model import ClusterPlan
 from flannelviz.network import Network
 from flannelviz.packet import PING_SIZE, Learned, Trace
+from prove.rules import Extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Sent:
     ttl: int = 64
     size: int = PING_SIZE
     dont_fragment: bool = True
+    served: bool = True
     warm: bool = False
 
     def options(self) -> dict[str, Any]:
@@ -38,11 +40,15 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A network as it came to be, and what is sent through it. `faults` are pairs of a name and a target."""
+    """A network as it came to be, and what is sent through it. `faults` are pairs of a name and a target.
+
+    Shape: `extras` are put in at the end, each before those that are there.
+    """
 
     plan: ClusterPlan
     faults: tuple[tuple[str, str], ...]
     packets: tuple[Sent, ...]
+    extras: tuple[Extra, ...] = ()
 
     def network(self) -> Network:
         """Return the network: the plan built, the faults put in one after the other.
@@ -52,6 +58,8 @@ class Case:
         network = build(self.plan, strict=False).network
         for name, target in self.faults:
             network = break_network(network, name, target)
+        for extra in self.extras:
+            network = extra.put_into(network)
         return network
 
 

@@ -14,6 +14,7 @@ from flannelviz.model import INTERNET, ClusterPlan, NodePlan, ServicePlan, VSwit
 from flannelviz.network import Network
 from flannelviz.packet import LEAST_SIZE
 from prove.case import Case, Sent
+from prove.rules import extras
 
 PACKETS = 12  # sent through one network
 MOST_FAULTS = 3
@@ -51,7 +52,8 @@ def case(seed: int, number: int) -> Case:
         except AddressPlanError:
             continue
         faults, network = _faults(dice, network)
-        return Case(plan, faults, tuple(_packets(dice, network)))
+        added = extras(dice, network) if _often(dice, 0.15) else ()
+        return Case(plan, faults, tuple(_packets(dice, network)), added)
 
 
 # --- the network -----------------------------------------------------------------------------------------------------
@@ -160,6 +162,11 @@ def _addresses(network: Network) -> list[str]:
     return [*named, *named, INTERNET, INTERNET, *_own_and_odd(network), *NOWHERE]
 
 
+def _tells_nobody(network: Network, proto: str, destination: str) -> bool:
+    """Return whether it is drawn that nobody listens; what is left out stands in the ledger."""
+    return proto == "udp" and (destination in network.pods or destination in network.ecs)
+
+
 def _eips(network: Network) -> list[str]:
     """Return the EIPs of all ECS, to which only the Internet sends."""
     return [str(ecs.eip) for ecs in network.ecs.values() if ecs.eip is not None]
@@ -197,4 +204,5 @@ def _packet(dice: Random, network: Network, sources: Sequence[str], addresses: S
         ttl=dice.choice((64, 64, 64, 64, 255 if size <= MOST_HEARD else 64, dice.randint(1, 6))),
         size=size,
         dont_fragment=_often(dice, 0.7),
+        served=_often(dice, 0.9) or not _tells_nobody(network, proto, destination),
     )

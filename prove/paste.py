@@ -30,15 +30,18 @@ def _wrapped(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _imports(case: Case) -> list[str]:
-    values = list(_values(case.plan))
+    values = [*_values(case.plan), *_values(case.extras)]
     addresses = sorted({type(value).__name__ for value in values if isinstance(value, ADDRESSES)})
     names = {type(value).__name__ for value in values if is_dataclass(value)} | {"build", "trace"}
     names |= {"break_network"} if case.faults else set()
+    rows = sorted(names & {"Match", "Rule", "Sysctl"})
+    names -= {*rows, "Extra"}
     ordered = sorted(names, key=lambda name: (name.islower(), name))
     return [
         *([f"from ipaddress import {', '.join(addresses)}", ""] if addresses else []),
         f"from flannelviz import {', '.join(ordered)}",
         "from flannelviz.kernel import Lab, agrees",
+        *([f"from flannelviz.tables import {', '.join(rows)}", "from prove.rules import Extra"] if case.extras else []),
     ]
 
 
@@ -64,6 +67,8 @@ def _network(case: Case) -> Iterator[str]:
     yield f"{INDENT}network = build(plan, strict=False).network"
     for name, target in case.faults:
         yield f'{INDENT}network = break_network(network, "{name}", "{target}")'
+    for extra in case.extras:
+        yield f"{INDENT}network = {code(extra, len(INDENT), len('network = '))}.put_into(network)"
 
 
 def _packets(case: Case) -> Iterator[str]:

@@ -28,6 +28,7 @@ def _simpler(case: Case) -> Iterator[Case]:
     """Return the neighbours of a case that are a step simpler, the greatest step first."""
     yield from (replace(case, packets=packets) for packets in _fewer_packets(case.packets))
     yield from (replace(case, faults=faults) for faults in _without_each(case.faults))
+    yield from (replace(case, extras=extras) for extras in _without_each(case.extras))
     yield from (replace(case, plan=plan) for plan in _smaller_plans(case.plan))
     yield from (replace(case, plan=plan) for plan in _plainer(case.plan))
     for number, sent in enumerate(case.packets):

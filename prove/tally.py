@@ -71,6 +71,8 @@ def _marks(case: Case, one: Compared) -> Iterator[tuple[str, bool]]:
     services = {str(service.cluster_ip) for service in case.plan.services}
     yield "to a Service", one.sent.destination in services
     yield "warm", one.sent.warm
+    yield "rules of nobody's", bool(case.extras)
+    yield "nobody listens", not one.sent.served
     yield "translated", one.model.source_seen not in (None, one.model.request[0].sent.src)
     yield "without DF", not one.sent.dont_fragment
     yield "an ICMP error came of it", bool(one.model.errors)

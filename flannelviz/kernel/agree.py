@@ -178,7 +178,7 @@ class _Comparison:
         """
         if model.icmp is None:
             return False
-        rationed = model.icmp.what == RATIONED
+        rationed = model.icmp.what == RATIONED or model.icmp.source is None  # or it has no way back
         return rationed or model.place == VPC or model.in_dev is None or self._stuck(model) is not None
 
     def _errors(self) -> Iterator[str]:

@@ -74,6 +74,7 @@ class Order:
     dont_fragment: bool
     warm: bool
     behind: tuple[int, ...] = ()  # ports to which DNAT may lead
+    served: bool = True  # whether somebody listens, everywhere
 
 
 class Form(NamedTuple):

@@ -37,6 +37,12 @@ class Echo:
                 self.callers[server.fileno()] = server
                 self.poll.register(server.fileno(), select.EPOLLIN)
 
+    def close(self) -> None:
+        """Have nobody listen any more, anywhere."""
+        for server in (*(server for _, _, server in self.servers), *self.callers.values()):
+            server.close()
+        self.ports, self.servers, self.callers = set(), [], {}
+
     def start_again(self) -> None:
         """Put new TCP servers in the place of the old ones, which remember handshakes of which nothing came."""
         old, self.servers = self.servers, []

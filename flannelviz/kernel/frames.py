@@ -17,7 +17,8 @@ FRAGMENT = "fragment"  # the kind of the last one of a packet, whose form tells 
 TOO_LARGE = (3, 4)  # fragmentation needed: it tells the MTU of the next hop, RFC 1191
 ERRORS = (3, 11, 12)  # destination unreachable, time exceeded, parameter problem
 VXLAN_PORT, VXLAN_HEADER, VNI_FOLLOWS = 8472, 16, 0x08  # Linux's port; bytes, UDP header included; RFC 7348
-SYN, SYN_ACK, SYN_ACK_MASK = 0x02, 0x12, 0x12
+SYN, SYN_ACK, RESET, FLAGS = 0x02, 0x12, 0x14, 0x16  # of SYN, RST and ACK; a reset of a SYN has an ACK
+MOST_DATA = 1 << 16  # bytes that a reset may acknowledge
 # What a program's SYN has: the largest segment, SACK, timestamps, a window scale. The answer has as many.
 OPTIONS = bytes.fromhex("020405b4 0402 080a00000001 00000000 01 030307")
 ASK, ANSWER = b"?", b"!"  # how a UDP request and its answer begin
@@ -152,15 +153,19 @@ def _udp_kind(body: bytes, wanted: Wanted) -> str | None:
 
 
 def _tcp_kind(body: bytes, wanted: Wanted) -> str | None:
-    """Return request for our SYN, reply for the SYN-ACK to it; an ICMP error may quote no more than 8 bytes."""
+    """Return request for our SYN, reply for what answers it, a SYN-ACK or a reset.
+
+    Shape: an ICMP error may quote no more than 8 bytes.
+    """
     sequence = struct.unpack_from("!I", body, 4)[0]
     if len(body) < 14:
         return "request" if sequence == wanted.mark else None
-    flags = body[13] & SYN_ACK_MASK
+    flags = body[13] & FLAGS
     if flags == SYN and sequence == wanted.mark:
         return "request"
-    acknowledged = struct.unpack_from("!I", body, 8)[0]
-    return "reply" if flags == SYN_ACK and acknowledged == (wanted.mark + 1) & 0xFFFFFFFF else None
+    acknowledged = (struct.unpack_from("!I", body, 8)[0] - wanted.mark) & 0xFFFFFFFF
+    answers = acknowledged == 1 if flags == SYN_ACK else flags == RESET and 0 < acknowledged <= MOST_DATA
+    return "reply" if answers else None
 
 
 def udp_payload(length: int, mark: int) -> bytes:

@@ -74,12 +74,14 @@ class Lab:
         ttl: int = 64,
         size: int = PING_SIZE,
         dont_fragment: bool = True,
+        served: bool = True,
         warm: bool = False,
     ) -> Trace:
         """Send a real packet and return the journey that was seen, in the same words as the model's.
 
-        Shape: one Hop for each place. Without `warm` every place first forgets what traffic taught it, as a trace of
-        the model starts with a fresh `Learned`. Units: as in dataplane.trace.
+        Shape: one Hop for each place. Without `served` nobody listens anywhere. Without `warm` every place first
+        forgets what traffic taught it, as a trace of the model starts with a fresh `Learned`. Units: as in
+        dataplane.trace.
         Raises: UnknownPlaceError, PacketError as the model's trace; LabError if the lab has ended.
         """
         place = self._namespace(self.network.place(source))
@@ -87,7 +89,7 @@ class Lab:
         check(Packet(None, dst, proto, sport, dport, ttl, size, dont_fragment))
         if proto != "icmp":
             dport = dport or DPORT
-        order = Order(place, str(dst), proto, sport, dport, ttl, size, dont_fragment, warm, self._behind())
+        order = Order(place, str(dst), proto, sport, dport, ttl, size, dont_fragment, warm, self._behind(), served)
         observed = self._ask(order)
         assert isinstance(observed, Observation)
         return story(self.network.place(source), order, observed, self.names)

@@ -198,11 +198,17 @@ def _drop(why: str) -> str:
 
 
 def _policy(vpc: VpcTables) -> Iterator[str]:
-    """Return the rules by which an ECS with an EIP goes out, whatever the default route says."""
+    """Return the rules by which an ECS with an EIP goes out, whatever the default route says.
+
+    The last one leads back out what came from there and has no route: that, a rule of the filter drops.
+    """
     if any(eni.eip is not None for eni in vpc.enis.values()):
         yield f"route add default via {UPLINK_ADDRESS} dev {UPLINK} onlink table 100"
         yield "rule add pref 10 table main suppress_prefixlength 0"
         yield f"rule add pref 20 fwmark {BY_EIP} table 100"
+    yield f"route add default via {UPLINK_ADDRESS} dev {UPLINK} onlink table 101"
+    yield from (f"route add throw {known} table 101" for known in _known_outside(vpc))
+    yield f"rule add pref 40000 iif {UPLINK} table 101"
 
 
 def _rules(vpc: VpcTables, mine: tuple[Port, ...]) -> str:

@@ -84,7 +84,9 @@ class Sender:
                 forget(self.spaces[place], lesson)
             self.learned = {}
             self.watch.drain()
-        for port in (order.dport, *order.behind):
+        if not order.served:
+            self.echo.close()
+        for port in (order.dport, *order.behind) if order.served else ():
             self.echo.listen(order.proto, port)
         self.echo.error = 0
         self.count = self.count % 0xFFFF + 1

@@ -203,8 +203,9 @@ def cause(known: Sequence[str], last: Sighting | None) -> Cause | None:
         return counted
     if last is None:
         return _first(known, UNSEEN) or _dead_device(known)
-    found = (_on_the_way_out if last.out else _at_the_door)(known, last) or _first(known, ABOUT_ADDRESSES)
-    return found or (_dead_device(known) if last.place == VPC else None)
+    if last.place == VPC:
+        return _at_the_door(known, last) or _first(known, UNSEEN) or _dead_device(known)
+    return (_on_the_way_out if last.out else _at_the_door)(known, last) or _first(known, ABOUT_ADDRESSES)
 
 
 def _first(known: Sequence[str], meanings: Iterable[Cause]) -> Cause | None:

@@ -29,8 +29,11 @@ ENDS_BY_ERROR: Mapping[int, Disposition] = {
 ICMP_ERRORS: Mapping[str, tuple[str, Disposition]] = {
     "icmp 3/0": ("net unreachable", Disposition.NO_ROUTE),
     "icmp 3/1": ("host unreachable", Disposition.NEIGHBOR_UNREACHABLE),
+    "icmp 3/2": ("protocol unreachable", Disposition.DENIED),
     "icmp 3/3": ("port unreachable", Disposition.DENIED),
     "icmp 3/4": ("fragmentation needed", Disposition.MTU_EXCEEDED),
+    "icmp 3/9": ("net prohibited", Disposition.DENIED),
+    "icmp 3/10": ("host prohibited", Disposition.DENIED),
     "icmp 3/13": ("administratively prohibited", Disposition.DENIED),
     "icmp 11/0": ("time exceeded", Disposition.TTL_EXCEEDED),
 }
@@ -71,6 +74,10 @@ class Teller:
         else:
             hops[-1] = self._explained(self._ended(hops[-1], self._death(kind, visits), kind), visits[-1][-1])
         return tuple(hops)
+
+    def refused(self, last: Hop) -> Hop:
+        """Return the last hop of a request for which nobody listens."""
+        return replace(self._ended(last, Disposition.REFUSED, "request"), next_place=None)
 
     def errors(self) -> tuple[tuple[Hop, ...], ...]:
         """Return the journey of each ICMP error that was seen."""
@@ -218,11 +225,22 @@ def story(source: str, order: Order, observed: Observation, names: Names) -> Tra
     teller = Teller(order, observed, names)
     request = teller.direction("request", order.place)
     last = request[-1]
+    if last.disposition is Disposition.ACCEPTED and not order.served and order.proto != "icmp":
+        return _refused(source, teller, request)
     if last.disposition is not Disposition.ACCEPTED:
         return Trace(source, order.dst, request, last.disposition, errors=teller.errors())
     reply = teller.direction("reply", last.place)
     reply = (*reply[:-1], _asked_for(reply[-1], order))
     return Trace(source, order.dst, request, last.disposition, reply, reply[-1].disposition, teller.errors())
+
+
+def _refused(source: str, teller: Teller, request: tuple[Hop, ...]) -> Trace:
+    """Return the journey of a packet for which nobody listens: an ICMP error comes of UDP, a reset of TCP."""
+    order, last = teller.order, request[-1]
+    request = (*request[:-1], teller.refused(last))
+    reply = teller.direction("reply", last.place) if order.proto == "tcp" else ()
+    reply = (*reply[:-1], _asked_for(reply[-1], order)) if reply else ()
+    return Trace(source, order.dst, request, Disposition.REFUSED, reply, errors=teller.errors())
 
 
 def _asked_for(last: Hop, order: Order) -> Hop:

@@ -100,6 +100,13 @@ def test_the_last_fragment_tells_the_size_of_the_whole_and_no_other_is_read() ->
     assert read_ip(ip(TCP, bytes(30), fragment=185), Wanted(ICMP, 7, 0)) is None
 
 
+@pytest.mark.parametrize(("flags", "kind"), [(0x12, "reply"), (0x14, "reply"), (0x04, None), (0x10, None)])
+def test_a_syn_is_answered_by_a_syn_ack_or_a_reset(flags: int, kind: str | None) -> None:
+    segment = struct.pack("!HHIIBBHHH", 80, 40000, 9, 8, 5 << 4, flags, 0, 0, 0)
+    found = read_ip(ip(TCP, segment), Wanted(TCP, 7, 80))
+    assert (found and found.kind) == kind
+
+
 def test_an_icmp_error_tells_the_mtu_of_the_next_hop() -> None:
     error = read_ip(ip(ICMP, bytes([3, 4, 0, 0, 0, 0]) + (1400).to_bytes(2, "big") + ECHO[:28]), Wanted(ICMP, 7, 0))
     assert error is not None and error.quote is not None

@@ -49,6 +49,7 @@ def test_a_share_of_the_proof(refusal: str | None) -> None:
     assert set(share.tally.of("backend")) == set(ALL_WAYS)
     assert set(share.tally.of("protocol")) == set(PROTOCOLS)
     assert len(share.tally.of("fault")) >= LEAST_FAULTS
+    assert {"nobody listens", "rules of nobody's"} <= set(share.tally.of("special"))
     assert {"to a Service", "warm", "translated", "without DF"} <= set(share.tally.of("special"))
 
 
@@ -150,6 +151,17 @@ def test_a_text_tells_all_that_is_not_a_default() -> None:
         'kernel = lab.trace("default/a2", "default/b1", proto="tcp", dport=80, size=600)',
     ):
         assert words in text
+
+
+def test_rules_that_nobody_else_writes_are_drawn_shrunk_and_told() -> None:
+    drawn = next(one for one in (case(SEED, number) for number in range(200)) if len(one.extras) > 1)
+    text = pasted(drawn, "drawn")
+    compile(text, "test_drawn.py", "exec")
+    assert text.count(").put_into(network)") == len(drawn.extras)
+    for extra in drawn.extras:
+        tables = drawn.network().tables(extra.place)
+        assert extra.row in (*(rule for chain in tables.chains for rule in chain.rules), *tables.sysctls)
+    assert smallest(drawn, lambda one: drawn.extras[-1] in one.extras).extras == drawn.extras[-1:]
 
 
 def test_a_broken_model_is_caught_shrunk_and_printed(

@@ -274,3 +274,19 @@ def test_a_kernel_that_deletes_no_flow_is_named(number: int, known: bool) -> Non
     answer = bytes(16) + struct.pack("i", -number)
     with nullcontext() if known else pytest.raises(LabError, match=r"\(Invalid argument\): run modprobe nf_conntrack"):
         check_deleted(answer)
+
+
+# --- where nobody listens ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("proto", "answer"), [("udp", ()), ("tcp", ("default/b1", "node-b", "VPC", "node-a", "default/a1"))]
+)
+def test_where_nobody_listens_the_kernel_says_so(proto: str, answer: tuple[str, ...], make_lab: MakeLab) -> None:
+    lab = make_lab(network())
+    refused = lab.trace("a1", "b1", proto=proto, dport=80, served=False)
+    assert refused.disposition is Disposition.REFUSED
+    assert tuple(hop.place for hop in refused.reply) == answer
+    icmp = refused.request[-1].icmp
+    assert (icmp.what if icmp else None) == (None if answer else "port unreachable")
+    assert lab.trace("a1", "b1", proto=proto, dport=80).ok, "and again with somebody"

@@ -76,6 +76,7 @@ def ask(
 
     `choices` has the reason of the right one, and the misconception of each other, as in `predict`.
     `boxes` names the element of the picture that stands for a choice, so that one may click there to answer.
+    Raises: ValueError if `before` is less than 1, or the right answer is none of the choices.
     """
     from flannelviz.views.stage import asked
 

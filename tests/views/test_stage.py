@@ -435,3 +435,13 @@ def test_nothing_from_outside_becomes_markup(name: str) -> None:
 
 def test_the_tests_can_find_node() -> None:
     assert os.access(node(), os.X_OK)
+
+
+def test_a_device_that_is_down_has_no_route_to_look_into() -> None:
+    lan = "172.16.0.128/25 dev cni0"
+
+    def rows(network: Network) -> int:
+        inside = journey_script(network, trace(network, "a1", "b1")).pictures[0].inside
+        return sum(lan in line.text for line in inside.lines)
+
+    assert rows(article()) == 1 and rows(break_network(article(), "cni0-down", "node-a")) == 0

@@ -219,7 +219,7 @@ def _lines(place: str, tables: Tables | VpcTables | None, wanted: Collection[Any
 def _sequences(tables: Tables | VpcTables) -> Iterator[Collection[AnyRow]]:
     """Return the rows of a place, sequence by sequence."""
     if isinstance(tables, Tables):
-        yield from (tables.routes, tables.policy, tables.neighbors, tables.fdb, tables.chains)
+        yield from (tables.usable_routes, tables.policy, tables.neighbors, tables.fdb, tables.chains)
         yield from (tables.addresses, tables.links, tables.sysctls)
         return
     yield from (tables.routes, tables.enis.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from socket import inet_aton
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ def read_ip(raw: bytes, wanted: Wanted) -> Headers | None:
     size, ident, flags = struct.unpack_from("!HHH", raw, 2)
     proto, offset = raw[9], flags & OFFSET
     more = bool(flags & MORE_FRAGMENTS)
-    form = Form(NAMES.get(proto, ""), size + 8 * offset, bool(flags & DONT_FRAGMENT), ident, more)
+    form = _form(proto, size + 8 * offset, bool(flags & DONT_FRAGMENT), ident, more)
     if offset:
         ours = not more and wanted.proto and proto in (wanted.proto, UDP)
         return Headers(FRAGMENT, *_addresses(raw), 0, 0, form=form) if ours else None
@@ -90,6 +91,12 @@ def read_ip(raw: bytes, wanted: Wanted) -> Headers | None:
         return None
     sport, dport = _ports(proto, body, kind)
     return Headers(kind, *_addresses(raw), sport, dport, form=form)
+
+
+@lru_cache(maxsize=64)
+def _form(proto: int, size: int, dont_fragment: bool, ident: int, more: bool) -> Form:
+    """Return one value for all sightings of a packet, so that it goes through a pipe once."""
+    return Form(NAMES.get(proto, ""), size, dont_fragment, ident, more)
 
 
 def _addresses(raw: bytes) -> tuple[str, str, int]:

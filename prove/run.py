@@ -21,6 +21,7 @@ from prove.shrink import smallest
 from prove.tally import Tally, lines
 
 AGAIN = 6  # times that a case with a disagreement is asked once more, until each lot has fallen as before
+EACH = 500  # packets after which a run without a terminal says how far it has come
 MOST_LOST = 3  # labs that may fail before a run is given up
 SHOWN = 3  # disagreements of one run that are shrunk; each takes about a minute
 AGREED, DISAGREED, NO_LAB, INTERRUPTED = 0, 1, 2, 130
@@ -45,6 +46,7 @@ class Run:
     lost: dict[int, str]  # the numbers of cases for which there was no lab, and why
     stop: threading.Event
     lock: threading.Lock
+    told: int = 0  # packets, when it was last said how far this has come
 
     @classmethod
     def of(cls, seed: int) -> Run:
@@ -197,10 +199,13 @@ def run_all(run: Run, packets: int, jobs: int) -> None:
 
 
 def _progress(run: Run, packets: int) -> None:
-    """Write how far a run has come, on one line of a terminal; 0 packets clear it."""
+    """Write how far a run has come: on one line of a terminal, which 0 packets clear, elsewhere a line now and then."""
+    text = f"{run.tally.packets:,} of {packets:,} packets, {len(run.found)} networks disagree" if packets else ""
     if sys.stderr.isatty():
-        text = f"{run.tally.packets:,} of {packets:,} packets, {len(run.found)} networks disagree" if packets else ""
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    elif packets and run.tally.packets >= run.told + EACH:
+        run.told = run.tally.packets
+        print(text, file=sys.stderr, flush=True)
 
 
 def _report(run: Run, seconds: float, interrupted: bool) -> None:

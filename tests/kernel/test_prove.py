@@ -217,6 +217,16 @@ def test_a_kernel_with_other_tables_disagrees(
     assert "    # the kernel of node-a and its tables differ in the routes default\n" in capsys.readouterr().out
 
 
+def test_a_long_run_tells_how_far_it_has_come(capsys: pytest.CaptureFixture[str]) -> None:
+    long = Run.of(SEED)
+    for packets in range(0, 1201, 12):
+        long.tally.packets = packets
+        run._progress(long, 1200)
+    run._progress(long, 0)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"{packets} of 1,200 packets, 0 networks disagree" for packets in ("504", "1,008")]
+
+
 def test_a_report_counts_and_ends_in_the_ledger(make_lab: MakeLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["5", "--seed", str(SEED), "-j", "1"]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -33,6 +33,7 @@ REQUEST, REPLY, ERROR = "request", "reply", "ICMP error"
 SERVERS = {REQUEST: "dport", REPLY: "sport"}  # whose port is which
 ASKERS = {REQUEST: "sport", REPLY: "dport"}
 MASQUERADES, AT_RANDOM = "MASQUERADE", "--random-fully"
+POSTROUTING = "nat POSTROUTING"  # the kind of the step
 NEVER = 1 << 16  # a hop that no journey has
 
 Hops = Sequence[Hop]
@@ -80,8 +81,18 @@ class _Comparison:
         self.model, self.kernel = model, kernel
         self.sent = {id(e[0].received.about): e[0].sent.inner or e[0].sent for e in model.errors}
         self.stuck = {id(e[0].received.about): e[-1] for e in model.errors if not _left(e)}
-        self.lot = next((n for n, hop in enumerate(model.request) if _draws_a_port(hop)), NEVER)
+        self.lot = next(
+            (n for n, hop in enumerate(model.request) if _draws_a_port(hop) or self._drew_before(hop)), NEVER
+        )
         self.rationed = {id(h.icmp.about) for h in model.hops if h.icmp is not None and h.icmp.what == RATIONED}
+
+    def _drew_before(self, hop: Hop) -> bool:
+        """Return whether the packet is of a flow that a place knew before, and asked its rules about then."""
+        if hop.place in (VPC, INTERNET) or any(step.kind == POSTROUTING for step in hop.steps):
+            return False
+        sent = hop.sent
+        key = (sent.proto, int(sent.src) if sent.src else 0, sent.sport, int(sent.dst), sent.dport)
+        return (hop.place, key) in self.model.learned.flows
 
     def differences(self) -> Iterator[str]:
         """Return all differences, in the order of the journey."""

@@ -41,6 +41,7 @@ def found(
 PING = Sent("a1", "b1")
 TO_WEB = Sent("a1", WEB, "tcp", dport=80)
 LARGE = Sent("a1", "b1", "udp", dport=53, size=1450)
+FROM_NODE = Sent("node-a", "b1", "udp", dport=53)
 CASES = [
     found("a device that is down has no broadcast address", [Sent("node-a", "192.168.0.255")], ("eth0-down", "node-a")),
     found("somebody listens at the port behind a Service", [TO_WEB], **served("b1")),
@@ -121,6 +122,7 @@ CASES = [
         backend="host-gw",
         fabric="switch",
     ),
+    found("a known flow keeps the port that was drawn", [FROM_NODE, replace(FROM_NODE, warm=True)], rules="head"),
     found("a SYN without options has an answer with one", [Sent("a1", "b1", "tcp", dport=80, size=40)]),
     found("an ICMP error quotes what 576 bytes hold", [Sent("a1", "b1", "udp", dport=53, size=1400, ttl=2)]),
     found(

@@ -146,8 +146,8 @@ class _Comparison:
     def _told(self, way: str, model: Hop) -> set[Disposition]:
         """Return the ends that a kernel shows where the model ends like this."""
         shown = {model.disposition}
-        if way == ERROR and model.disposition in SILENT:  # nobody asks a kernel why
-            shown.add(Disposition.UNKNOWN)
+        if way == ERROR and model.disposition in SILENT:  # nobody asks a kernel why; ARP there was for what it is about
+            shown |= {Disposition.UNKNOWN, Disposition.NEIGHBOR_UNREACHABLE}
         if model.icmp is not None and model.icmp.what == UNREACHABLE:
             shown |= {Disposition.NEIGHBOR_UNREACHABLE, Disposition.LINK_DOWN}
         if (stuck := self._stuck(model)) is not None:
@@ -220,7 +220,8 @@ class _Comparison:
             yield from _differing(f"{what} is there", model is not None, kernel is not None)
             return
         own = self.lot == NEVER and model.inner is None and self._asked_for_a_port()
-        yield from _fields(what, model, kernel, (*IN_ANY, *(("sport", "dport") if own else ())))
+        names = (*(("sport", "dport") if own else ()), *(("size",) if model.dont_fragment else ()))
+        yield from _fields(what, model, kernel, (*IN_A_QUOTE, *names))
 
     def _icmp(self, hop: Hop) -> str | None:
         """Return what a hop answers with, and from which address the wire sees it."""
@@ -236,7 +237,8 @@ def _left(error: Hops) -> bool:
     return any(hop.place != error[0].place for hop in error)
 
 
-IN_ANY = ("src", "dst", "proto", "ttl", "size", "dont_fragment")  # what is compared of any packet
+IN_A_QUOTE = ("src", "dst", "proto", "ttl", "dont_fragment")
+IN_ANY = (*IN_A_QUOTE, "size")  # what is compared of any packet
 
 
 def _macs(model: Packet) -> tuple[str, ...]:

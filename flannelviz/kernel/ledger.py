@@ -61,7 +61,7 @@ EXCUSED: tuple[Entry, ...] = (
     Entry(
         "how a packet is cut",
         "The model moves a packet without DF as a whole. Of a kernel's fragments the first is followed, with the size "
-        "of the whole; their number and their sizes are not compared.",
+        "of the whole; their number and their sizes are not compared, nor is the one that an ICMP error quotes.",
     ),
     Entry(
         "who gets an answer from another address than asked",

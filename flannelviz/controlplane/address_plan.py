@@ -9,6 +9,7 @@ Source: Alibaba Cloud, "Plan CIDR blocks for an ACK cluster", "VPCs and vSwitche
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
@@ -300,6 +301,8 @@ def _check_service(plan: ClusterPlan, service: ServicePlan) -> None:
 
 
 def _missing_endpoints(plan: ClusterPlan) -> Iterator[str]:
+    if not plan.services:
+        return
     planned = {_full_name(pod) for node in plan.nodes for pod in node.pods + node.host_pods}
     for service in plan.services:
         missing = [pod for pod in service.endpoints if _full_name(pod) not in planned]
@@ -378,8 +381,6 @@ def route_table_ids(plan: ClusterPlan) -> tuple[str, ...]:
 
 
 def _repeated(names: Iterable[str]) -> Iterator[str]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            yield name
-        seen.add(name)
+    listed = list(names)
+    if len(set(listed)) < len(listed):
+        yield from (name for name, times in Counter(listed).items() if times > 1)

@@ -157,11 +157,16 @@ class _Pen:
         self.axes.annotate("", towards, half, arrowprops={"arrowstyle": "-|>", "color": colour, "mutation_scale": 11})
 
     def badge(self, stop: Stop) -> None:
-        """Write the hop's number, "back" on the way back, and a cross with a word where the packet was lost."""
+        """Write the hop's number, "back" on the way back, a cross and a word at a loss, and "?" at an unknown end."""
         words = str(stop.number) if stop.direction == "there" else f"{stop.number} back"
         self.pill(*stop.badge, words, stop.direction, "center" if stop.direction == "there" else "right")
         if stop.lost:
             self.pill(stop.cross[0] + 4, stop.cross[1], f"× {shorten(stop.lost, 24)}", "lost", "left")
+        elif stop.unknown:
+            shape = {"boxstyle": "circle,pad=0.25", "facecolor": self.colours["bg"], "edgecolor": self.colours["muted"]}
+            self.text(
+                stop.cross[0] + 10, stop.cross[1], "?", role="muted", ha="center", bbox={**shape, "linestyle": "--"}
+            )
 
     def pill(self, x: float, y: float, words: str, role: str, ha: str) -> None:
         shape = {"boxstyle": "round,pad=0.25", "facecolor": self.colours[role], "edgecolor": self.colours["bg"]}

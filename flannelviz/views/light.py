@@ -34,7 +34,6 @@ BADGE_STEP, MOST_BADGES = 24.0, 4
 Lines = dict[tuple[Direction, str, str], float]  # how far beside a wire each way along it runs
 SWITCHING = ("fdb", "link", "neighbor", "filter", "nat", "mtu")
 WORD = {
-    Disposition.UNKNOWN: "unknown",
     Disposition.LOOP: "loop",
     Disposition.UNDELIVERABLE: "no receiver",
     Disposition.DENIED: "denied",
@@ -75,9 +74,9 @@ def path(network: Network, trace: Trace, drawn: Drawn) -> tuple[Stop, ...]:
             taken = sum(stop.direction == direction and stop.place == hop.place for stop in stops)
             badge, cross = _marks(drawn.boxes.get(_main(trail)), direction, taken)
             number = len(stops) + 1
-            stops.append(
-                Stop(number, hop.place, direction, tuple(trail), moves, rows, badge, lost_word(hop), cross, next(says))
-            )
+            unknown = hop.disposition is Disposition.UNKNOWN
+            end = (lost_word(hop), cross, next(says), unknown)
+            stops.append(Stop(number, hop.place, direction, tuple(trail), moves, rows, badge, *end))
     return tuple(stops)
 
 
@@ -91,8 +90,8 @@ def _marks(box: Box | None, direction: Direction, taken: int) -> tuple[Point, Po
 
 
 def lost_word(hop: Hop) -> str:
-    """Return how the journey was lost at this hop, or nothing."""
-    if hop.disposition in (Disposition.ACCEPTED, Disposition.FORWARDED):
+    """Return how the journey was lost at this hop, or nothing: an unknown end is no loss."""
+    if hop.disposition in (Disposition.ACCEPTED, Disposition.FORWARDED, Disposition.UNKNOWN):
         return ""
     return WORD.get(hop.disposition, str(hop.disposition.value))
 

@@ -13,7 +13,7 @@ from flannelviz.views.layout import items, lanes, plan
 from flannelviz.views.light import Drawn, light_event, path, row_id
 from flannelviz.views.podlan import Item
 from flannelviz.views.shapes import Box, Lane, Move, RowLabel, Scene, Stop, Wire, ident
-from flannelviz.views.text import short_place
+from flannelviz.views.text import short_place, untold_says
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -76,10 +76,14 @@ def _count(number: int, what: str) -> str:
 def journey_says(trace: Trace) -> str:
     """Return in one sentence where a packet went and what became of it and of its reply."""
     way = f"{short_place(trace.source)} to {short_place(trace.destination)}"
+    if trace.disposition is Disposition.UNKNOWN:
+        return f"{way}: {untold_says(trace.request[-1], 'it')}"
     if trace.disposition is not Disposition.ACCEPTED:
         return f"{way}: the request is lost at {_at(trace)}, {trace.disposition.value}"
     if trace.reply_disposition is None:
         return f"{way}: the request arrives"
+    if trace.reply_disposition is Disposition.UNKNOWN:
+        return f"{way}: the request arrives, but {untold_says(trace.reply[-1], 'the reply')}"
     if not trace.ok:
         return f"{way}: the request arrives, the reply is lost at {_at(trace)}, {trace.reply_disposition.value}"
     return f"{way}: request and reply arrive"

@@ -120,7 +120,8 @@ class Stop:
     """What is lit at one hop: the boxes in the order of travel, the wires, the rows that decided.
 
     `number` counts from 1 over the hops there and then back. `badge` is where the number stands; `lost` is the word
-    for how the journey ended here, or empty. `says` tells the hop in one sentence.
+    for how the journey ended here, or empty; `unknown` tells that nobody can say how it goes on. `says` tells the hop
+    in one sentence.
     """
 
     number: int
@@ -133,6 +134,7 @@ class Stop:
     lost: str
     cross: Point
     says: str
+    unknown: bool = False
 
     @property
     def wires(self) -> tuple[str, ...]:

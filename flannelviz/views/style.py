@@ -85,6 +85,7 @@ _LIGHT = "".join(
     '.fv .fv-move[data-lit="now"] polyline{stroke-width:4}'
     ".fv .fv-lost>rect{fill:var(--fv-lost);stroke:var(--fv-bg);stroke-width:1.5}"
     ".fv .fv-lost>path{fill:none;stroke:var(--fv-on-accent);stroke-width:2.4}"
+    ".fv .fv-untold>rect{fill:var(--fv-bg);stroke:var(--fv-muted);stroke-width:1.5;stroke-dasharray:4 3}"
     '.fv .fv-box[data-lit="wrote"]>rect{stroke:var(--fv-wrote);stroke-width:3}'
     '.fv .fv-row[data-lit="wrote"]>rect{stroke:var(--fv-wrote);stroke-width:1.6;fill:var(--fv-wrote-tint)}'
     '.fv .fv-box[data-lit="removed"]>rect,.fv .fv-row[data-lit="removed"]>rect'

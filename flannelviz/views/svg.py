@@ -277,13 +277,27 @@ def _badge(stop: Stop, lights: _Lights) -> str:
         pill = _pill(x - BADGE_R, y, max(2 * BADGE_R, digits + 8), str(stop.number))
     else:
         pill = _pill(x - digits - 36, y, digits + 42, f"{stop.number} back")
-    return _mark("badge", stop, lights, pill + (_cross(stop) if stop.lost else ""))
+    return _mark("badge", stop, lights, pill + _end(stop))
 
 
 def _pill(left: float, y: float, width: float, words: str) -> str:
     text = _text(left + width / 2, y + 4, words, "count", anchor="middle")
     top, height = _n(y - BADGE_R), _n(2 * BADGE_R)
     return f'<rect x="{_n(left)}" y="{top}" width="{_n(width)}" height="{height}" rx="{BADGE_R}"/>{text}'
+
+
+def _end(stop: Stop) -> str:
+    """Return how the journey ended here, where it ended early or nobody can say how it goes on."""
+    return _cross(stop) if stop.lost else _question(stop) if stop.unknown else ""
+
+
+def _question(stop: Stop) -> str:
+    """Return a question mark in a dashed frame: nobody can say how the packet goes on."""
+    x, y = stop.cross
+    return (
+        f'<g class="fv-untold"><rect x="{_n(x)}" y="{_n(y - 10)}" width="20" height="20" rx="10"/>'
+        f"{_text(x + 10, y + 4, '?', 'note', anchor='middle')}</g>"
+    )
 
 
 def _cross(stop: Stop) -> str:

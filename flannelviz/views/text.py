@@ -81,7 +81,20 @@ def hop_says(trace: Trace, number: int) -> str:
     """
     hop = trace.hops[number - 1]
     way = ", on the way back" if number > len(trace.request) else ""
-    return f"hop {number} of {len(trace.hops)}{way}: {place_name(hop.place)} {_does(hop)}"
+    told = (
+        untold_says(hop, "the packet")
+        if hop.disposition is Disposition.UNKNOWN
+        else f"{place_name(hop.place)} {_does(hop)}"
+    )
+    return f"hop {number} of {len(trace.hops)}{way}: {told}"
+
+
+def untold_says(hop: Hop, what: str) -> str:
+    """Return that nobody can say how `what` goes on from a hop, and what the input does not hold."""
+    reason = visible(hop.deciding_step.says) if hop.deciding_step else "the input does not say"
+    head, of, rest = reason.partition(f" of {visible(hop.place)}")
+    reason = head.replace(" hold the ", " hold its ", 1) if of and not rest else reason
+    return f"nobody can say how {what} goes on from {place_name(hop.place)}: {reason}"
 
 
 def place_name(place: str) -> str:
@@ -132,5 +145,6 @@ __all__ = [
     "short_place",
     "table_texts",
     "trace_text",
+    "untold_says",
     "with_learned",
 ]

@@ -175,6 +175,15 @@ def lost_journey() -> Trace:
     return Trace(whole.source, whole.destination, (*whole.request[:2], lost), Disposition.NO_ROUTE)
 
 
+def untold_journey() -> Trace:
+    """Return a journey that ends where the input holds no routes."""
+    whole, packet = journey(), Packet(None, A("172.16.8.2"))
+    saying = ("the input does not hold the {} of {}", "routes", "node-a")
+    step = Step("node-a", "unknown", saying, None, None, packet, packet, ("ip route get {}", packet.dst))
+    end = Hop("node-a", Disposition.UNKNOWN, (step,), "veth1", None, packet, packet)
+    return Trace(whole.source, whole.destination, (whole.request[0], end), Disposition.UNKNOWN)
+
+
 def route_event() -> Event:
     return Event(
         9, "node", "cloud-controller-manager", "creates a VPC route entry", ("VPC", "node-b"), (("VPC", ENTRIES[4]),)
@@ -194,6 +203,11 @@ def trace() -> Trace:
 @pytest.fixture
 def lost() -> Trace:
     return lost_journey()
+
+
+@pytest.fixture
+def untold() -> Trace:
+    return untold_journey()
 
 
 @pytest.fixture

@@ -40,6 +40,11 @@ def test_loss_and_event_are_marked(network: Network, lost: Trace, event: Event):
     assert figure(scene(network, event=event)).axes
 
 
+def test_an_unknown_end_has_a_question_mark(network: Network, untold: Trace):
+    shown = words(figure(scene(network, trace=untold)))
+    assert "?" in shown and not any(word.startswith("×") for word in shown)
+
+
 def test_same_bytes_each_time(network: Network, trace: Trace):
     drawn = scene(network, trace=trace)
     assert figure_svg(figure(drawn)) == figure_svg(figure(drawn))

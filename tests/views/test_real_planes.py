@@ -65,7 +65,9 @@ def check_journey(network: Network, source: str, destination: str) -> None:
     assert [stop.place for stop in drawn.path] == [hop.place for hop in found.hops]
     assert all(stop.boxes for stop in drawn.path)
     for stop, hop in zip(drawn.path, found.hops):
-        assert bool(stop.lost) == (hop.disposition not in (Disposition.FORWARDED, Disposition.ACCEPTED))
+        on = hop.disposition in (Disposition.FORWARDED, Disposition.ACCEPTED)
+        assert stop.unknown == (hop.disposition is Disposition.UNKNOWN)
+        assert bool(stop.lost) == (not on and not stop.unknown)
         if hop.disposition is Disposition.FORWARDED:
             assert stop.moves, f"no wire is lit from {hop.place} to {hop.next_place}"
     for number in (None, *range(1, min(len(found.hops), 12) + 1)):

@@ -12,10 +12,10 @@ import pytest
 from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import Node, Pod
 from flannelviz.network import Event, Network
-from flannelviz.packet import Trace
+from flannelviz.packet import Disposition, Trace
 from flannelviz.tables import UNTOLD, UNTOLD_VPC, Route, RouteEntry, Tables, VpcTables
 from flannelviz.views.fold import entry_numbers
-from flannelviz.views.scene import graph, scene
+from flannelviz.views.scene import graph, journey_says, scene
 from flannelviz.views.shapes import Box, Scene, ident
 
 
@@ -148,6 +148,18 @@ def test_deciding_rows_are_lit(network: Network, trace: Trace):
 def test_loss_ends_the_path(network: Network, lost: Trace):
     last = scene(network, trace=lost).path[-1]
     assert last.lost == "no route" and last.boxes[-1] == "VPC" and "VPC loses the packet" in last.says
+
+
+def test_an_unknown_end_is_no_loss(network: Network, trace: Trace, untold: Trace):
+    drawn = scene(network, trace=untold)
+    assert drawn.says == ("a1 to b1: nobody can say how it goes on from node-a: the input does not hold its routes")
+    assert (drawn.path[-1].lost, drawn.path[-1].unknown) == ("", True)
+    back = replace(untold, request=trace.request, disposition=Disposition.ACCEPTED)
+    back = replace(back, reply=untold.request[1:], reply_disposition=Disposition.UNKNOWN)
+    assert journey_says(back) == (
+        "a1 to b1: the request arrives, but nobody can say how the reply goes on from node-a:"
+        " the input does not hold its routes"
+    )
 
 
 def test_event_lights_what_it_wrote(network: Network, event: Event):

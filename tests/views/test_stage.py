@@ -163,6 +163,11 @@ def test_what_traffic_taught_comes_with_the_hop_that_learns_it() -> None:
     assert learned.author.startswith("kernel: learns a MAC")
 
 
+def test_an_unknown_end_is_not_marked_as_lost(network: Network, untold: Trace) -> None:
+    last = journey_script(network, untold).steps[-1]
+    assert last.lost == "" and "nobody can say how the packet goes on from node-a" in last.says
+
+
 def test_a_fault_opens_where_the_journeys_part() -> None:
     broken = break_network(article(), "vpc-route-missing", "node-b")
     script = fault_script((article(), trace(article(), "a1", "b1")), (broken, trace(broken, "a1", "b1")))

@@ -58,6 +58,10 @@ def test_loss_is_drawn_the_same_each_time(network: Network, lost: Trace):
     golden("lost", svg(scene(network, trace=lost), hop=3))
 
 
+def test_unknown_end_is_drawn_the_same_each_time(network: Network, untold: Trace):
+    golden("untold", svg(scene(network, trace=untold), hop=2))
+
+
 def test_event_is_drawn_the_same_each_time(network: Network, event: Event):
     golden("event", svg(scene(network, event=event)))
 
@@ -100,6 +104,12 @@ def test_no_meaning_by_colour_alone(network: Network, trace: Trace, lost: Trace)
     assert ">7 back</text>" in way and "stroke-dasharray:4 3" in way
     end = svg(scene(network, trace=lost), hop=3)
     assert 'class="fv-lost"' in end and ">no route</text>" in end
+
+
+def test_an_unknown_end_has_a_question_mark_and_no_cross(network: Network, untold: Trace):
+    end = svg(scene(network, trace=untold), hop=2)
+    assert 'class="fv-untold"' in end and ">?</text>" in end
+    assert 'class="fv-lost"' not in end and "data-lost" not in end
 
 
 def test_hop_that_is_not_there_is_refused(network: Network, trace: Trace):

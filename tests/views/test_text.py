@@ -360,6 +360,12 @@ def test_hops_are_sentences(trace: Trace, lost: Trace):
     assert text.hop_says(lost, 3) == "hop 3 of 3: the VPC loses the packet, no route (VPC decides)"
 
 
+def test_an_unknown_end_is_told_as_unknown(untold: Trace):
+    assert text.hop_says(untold, 2) == (
+        "hop 2 of 2: nobody can say how the packet goes on from node-a: the input does not hold its routes"
+    )
+
+
 def test_tables_of_a_place_come_with_their_commands(network: Network, event: Event):
     assert next(command for command, _ in text.table_texts(network, "node-a")) == "ip route"
     assert dict(text.table_texts(network, "default/a1"))["ip -br addr"].endswith("172.16.0.130/25")

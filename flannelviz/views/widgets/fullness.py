@@ -14,7 +14,6 @@ from flannelviz.views.style import STYLE
 
 WIDTH, LEFT, BAR, ROW = 640, 16, 16, 46  # px of the viewBox
 STRIP = WIDTH - 2 * LEFT
-KNOWN = 0.6  # of the strip: where the end is unknown, the rest stays empty
 LINE = "stroke:var(--fv-kernel-line)"
 FRAME = f"fill:var(--fv-kernel);{LINE}"
 MOST_ROWS = 40  # of a table; what is beyond is counted
@@ -46,16 +45,23 @@ def _bar(found: Any, number: int, level: Any) -> str:
         f'<tspan class="fv-note" dx="10" font-weight="400">{escape(_range(level))}</tspan></text>'
         f'<text class="fv-note" x="{WIDTH - LEFT}" y="{y + 13}" text-anchor="end">{escape(str(level.fill))}</text>'
     )
-    open_end = level.fill.percent is None
-    strip = STRIP * KNOWN if open_end else STRIP
-    spans = _taken(found, strip) if number == 1 else _share(level)
+    if level.fill.percent is None:
+        end = (
+            f'<text class="fv-note" x="{LEFT + STRIP - 8}" y="{y + 31}" text-anchor="end">{_untold(level.fill)}</text>'
+        )
+        return words + _stretch(0, y, STRIP, f"fill:none;{LINE};stroke-dasharray:5 4") + end
+    spans = _taken(found) if number == 1 else _share(level)
     filled = "".join(_stretch(x, y, width, "fill:var(--fv-bridge-line)") for x, width in spans)
-    if not open_end:
-        return words + _stretch(0, y, strip, FRAME) + filled
-    end = (
-        f'<text class="fv-note" x="{LEFT + STRIP - 8}" y="{y + 31}" text-anchor="end">how far it goes is unknown</text>'
-    )
-    return words + filled + _stretch(0, y, STRIP, f"fill:none;{LINE};stroke-dasharray:5 4") + end
+    return words + _stretch(0, y, STRIP, FRAME) + filled
+
+
+def _untold(fill: Any) -> str:
+    """Return which of the two numbers is missing, so that nothing can be drawn to scale."""
+    if fill.usable is None:
+        return (
+            "how far it goes is unknown" if fill.used is not None else "how far it goes, and what is used, is unknown"
+        )
+    return "how much of it is used is unknown" if fill.used is None else "there is nothing to give away"
 
 
 def _range(level: Any) -> str:
@@ -76,24 +82,24 @@ def _share(level: Any) -> Iterator[tuple[float, float]]:
         yield 0.0, max(min(percent, 100) / 100 * STRIP, 1.0)
 
 
-def _taken(found: Any, strip: float) -> Iterator[tuple[float, float]]:
-    """Return where in the cluster CIDR the podCIDRs lie, as stretches of a strip that touch nowhere."""
+def _taken(found: Any) -> Iterator[tuple[float, float]]:
+    """Return where in the cluster CIDR the podCIDRs lie, as stretches of the strip that touch nowhere."""
     cluster = found.cluster.cidr
     if cluster is None:
         return
-    scale, start = strip / cluster.num_addresses, int(cluster.network_address)
+    scale, start = STRIP / cluster.num_addresses, int(cluster.network_address)
     open_at, open_to = 0.0, -1.0
     for cidr in sorted(block.pod_cidr for block in found.blocks if block.pod_cidr is not None):
         left = (int(cidr.network_address) - start) * scale
         right = left + max(cidr.num_addresses * scale, 1.0)
-        if not 0 <= left < strip:
+        if not 0 <= left < STRIP:
             continue
         if left <= open_to:
             open_to = max(open_to, right)
             continue
         if open_to > open_at:
             yield open_at, open_to - open_at
-        open_at, open_to = left, min(right, strip)
+        open_at, open_to = left, min(right, STRIP)
     if open_to > open_at:
         yield open_at, open_to - open_at
 

@@ -94,7 +94,8 @@ def network_text(network: Network) -> str:
     """Return a network as its size, and its nodes as kubectl shows them."""
     lines = kubectl_nodes(network).split("\n")
     rest = [f"+ {len(lines) - MOST_LINES:,} nodes"] if len(lines) > MOST_LINES else []
-    size = f"{len(network.nodes):,} nodes, {len(network.pods):,} pods, {len(network.vpc.routes):,} VPC route entries"
+    counts = {"nodes": len(network.nodes), "pods": len(network.pods), "VPC route entries": len(network.vpc.routes)}
+    size = ", ".join(f"{what} unknown" if what in network.unknown else f"{n:,} {what}" for what, n in counts.items())
     return "\n".join([size, *(lines[:MOST_LINES] if network.nodes else []), *rest])
 
 

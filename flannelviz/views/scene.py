@@ -66,7 +66,16 @@ def _says(network: Network, trace: Trace | None, event: Event | None) -> str:
         return journey_says(trace)
     if event is not None:
         return f"event {event.number}, {event.stage} stage: {event.component}: {event.action}"
-    return f"a cluster network with {_count(len(network.nodes), 'node')} and {_count(len(network.pods), 'pod')}"
+    return f"a cluster network with {size_says(network)}"
+
+
+def size_says(network: Network) -> str:
+    """Return how many nodes and pods there are; what the input did not hold is unknown, not 0."""
+    counts = {"node": len(network.nodes), "pod": len(network.pods)}
+    known = [_count(number, what) for what, number in counts.items() if f"{what}s" not in network.unknown]
+    return ", ".join(
+        [" and ".join(known), *(f"{what} unknown" for what in sorted(network.unknown & {"nodes", "pods"}))]
+    )
 
 
 def _count(number: int, what: str) -> str:
@@ -143,4 +152,5 @@ __all__ = [
     "ident",
     "journey_says",
     "scene",
+    "size_says",
 ]

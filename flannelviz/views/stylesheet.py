@@ -79,6 +79,7 @@ _TEXTS = (
     ".fv-result{font-weight:600;margin:.3em 0;padding:.4em .7em;border-left:4px solid var(--fv-wrote);"
     "background:var(--fv-node)}"
     ".fv-result[data-ok=no]{border-left-color:var(--fv-lost)}"
+    ".fv-result[data-ok=part]{border-left-color:var(--fv-line)}"
     ".fv-result[data-ok=soon]{border-left-color:var(--fv-pod-line)}"
 )
 

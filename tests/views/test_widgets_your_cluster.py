@@ -3,12 +3,14 @@
 import json
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from flannelviz import lab
 from flannelviz.errors import DumpError
 
+NODES_ONLY = Path("tests/data/real/aliyun/ack-node/nodes.json").read_text("utf-8")
 EVIL = "<img src=x onerror=alert(1)>"
 
 
@@ -80,7 +82,8 @@ def test_one_is_not_many(cluster):
     one["items"] = [one["items"][0], one["items"][3]]
     paste(cluster, json.dumps(one))
     assert cluster.says == "nothing contradicts itself: 1 node, 1 pod"
-    assert 'data-ok="yes"' in cluster.summary.value
+    assert 'data-ok="yes"' in cluster.summary.value and cluster.findings.value == ""
+    assert "lies outside (1 node, 1 pod, read from the pasted text)" in cluster.summary.value
 
 
 def test_the_cluster_cidr_can_be_told(cluster):
@@ -101,12 +104,29 @@ def test_a_file_that_is_too_large_is_refused_with_a_way_out(cluster):
     assert cluster.cluster is None
 
 
-def test_a_bar_without_an_end_is_left_open(cluster):
+BAR = re.compile(r'<rect x="[\d.]+" y="(\d+)" width="[\d.]+" height="16" style="([^"]+)"')
+
+
+def bars(cluster) -> list[list[str]]:
+    """Return the styles of what each level's bar is made of."""
+    rows: dict[str, list[str]] = {}
+    for y, style in BAR.findall(cluster.levels.value):
+        rows.setdefault(y, []).append(style)
+    return list(rows.values())
+
+
+def test_a_bar_without_an_end_has_no_share_to_fill(cluster):
     cluster.example.click()
-    bars = re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)" height="16" style="([^"]+)"', cluster.levels.value)
-    ends = [float(x) + float(width) for x, width, style in bars if "bridge-line" in style]
-    assert max(ends[:-1]) < 0.65 * 640
-    assert sum("stroke-dasharray" in style for *_, style in bars) >= 2
+    assert ["bridge-line" in "".join(styles) for styles in bars(cluster)] == [False, False, True]
+    assert ["stroke-dasharray" in "".join(styles) for styles in bars(cluster)] == [True, True, False]
+    assert cluster.levels.value.count("how far it goes is unknown") == 2
+
+
+def test_a_bar_of_unknown_use_says_that_its_use_is_unknown(cluster):
+    paste(cluster, NODES_ONLY)
+    assert "? of 61" in cluster.levels.value
+    assert cluster.levels.value.count("how much of it is used is unknown") == 1
+    assert cluster.levels.value.count("how far it goes is unknown") == 2
 
 
 def test_the_example_has_its_findings(cluster):
@@ -124,6 +144,17 @@ def test_what_the_dump_does_not_say_is_unknown(cluster):
     nodes_only["items"] = [item for item in nodes_only["items"] if item["kind"] == "Node"]
     paste(cluster, json.dumps(nodes_only | {"kind": "NodeList"}))
     assert "pods unknown" in cluster.says
+
+
+def test_what_was_not_in_the_dump_was_not_checked(cluster):
+    paste(cluster, NODES_ONLY)
+    told = "podCIDRs checked; the dump holds no pods, so no pod address was"
+    assert 'data-ok="part"' in cluster.summary.value and "\N{CHECK MARK}" not in cluster.summary.value
+    assert (cluster.summary.value + cluster.findings.value).count(told) == 1
+    assert "contradicts" not in cluster.summary.value + cluster.findings.value
+    assert told in cluster.twin and told in cluster.says
+    assert "1 node, pods unknown" in cluster.summary.value
+    assert cluster.stage.says == "a cluster network with 1 node, pods unknown"
 
 
 def test_a_changed_text_has_to_be_read_again(cluster):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -14,6 +14,12 @@ from flannelviz.views.widgets.fullness import first_rows
 ORDER = ("error", "warning", "notice")
 MARKS = {"error": "\N{MULTIPLICATION X}", "warning": "\N{WARNING SIGN}"}
 NOTHING = "nothing contradicts itself"
+ALL_WELL = f"{NOTHING}: no podCIDR or address is given twice or lies outside"
+UNCHECKED = {
+    "pods": "podCIDRs checked; the dump holds no pods, so no pod address was",
+    "nodes": "pod addresses checked against each other; the dump holds no nodes, so no podCIDR was",
+}
+PART = "\N{EN DASH}"  # the mark of a verdict on a part: neither good nor bad
 MOST_WARNINGS = 30
 
 
@@ -24,30 +30,39 @@ def tally(findings: Sequence[Any]) -> str:
     return ", ".join(told) or NOTHING
 
 
-def verdict_html(findings: Sequence[Any], about: str) -> str:
-    """Return the verdict on what was read in one line: a mark, words, and a colour that only repeats them."""
+def part_checked(unknown: Iterable[str]) -> str:
+    """Return what could be checked and what could not, or nothing: `unknown` names what the dump does not hold."""
+    return "; ".join(UNCHECKED[what] for what in sorted(unknown) if what in UNCHECKED)
+
+
+def verdict_html(findings: Sequence[Any], about: str, part: str = "") -> str:
+    """Return the verdict on what was read in one line: a mark, words, and a colour that only repeats them.
+
+    `part` says what could be checked, where that was not everything.
+    """
     kinds = {finding.severity for finding in findings}
-    mark = next((MARKS[kind] for kind in MARKS if kind in kinds), "\N{CHECK MARK}")
-    state = "no" if "error" in kinds else "soon" if "warning" in kinds else "yes"
-    said = f"{mark} {tally(findings)} in {about}" if findings else f"{mark} {NOTHING}: {about}"
+    mark = next((MARKS[kind] for kind in MARKS if kind in kinds), PART if part else "\N{CHECK MARK}")
+    state = "no" if "error" in kinds else "soon" if "warning" in kinds else "part" if part else "yes"
+    if findings:
+        said = f"{mark} {tally(findings)} in {about}" + (f". {part}" if part else "")
+    else:
+        said = f"{mark} {part or ALL_WELL} ({about})"
     return f'<p class="fv-result" role="status" data-ok="{state}">{marked(said)}.</p>'
 
 
-def findings_table(found: Any) -> str:
+def findings_table(found: Any, part: str = "") -> str:
     """Return what is wrong in the allocation, each with the command that shows it, errors first."""
     if not found.findings:
-        return (
-            '<p class="fv-table">Nothing contradicts itself: no podCIDR or address is given twice or lies outside.</p>'
-        )
+        return f'<p class="fv-table">{escape(part or ALL_WELL)}.</p>'
     rows = ((f.severity, f.subject, f.message, f"`{f.command}`") for f in _ordered(found.findings))
     head = ("severity", "about", "what is wrong", "command that shows it")
     return table_html(f"Findings: {len(found.findings)}", head, first_rows(rows, len(found.findings), len(head)))
 
 
 def findings_html(found: Any) -> str:
-    """Return the findings as a table, and folded below it as text that can be copied."""
+    """Return the findings as a table, and folded below it as text that can be copied; nothing where there is none."""
     if not found.findings:
-        return findings_table(found)
+        return ""
     text = escape(findings_text(found))
     return (
         f"{findings_table(found)}<details><summary>The findings as text, to copy</summary><pre>{text}</pre></details>"

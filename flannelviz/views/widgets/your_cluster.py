@@ -14,11 +14,19 @@ from flannelviz.model import parse_network
 from flannelviz.network import Network
 from flannelviz.packet import Trace
 from flannelviz.views.markup import marked, picture_html
+from flannelviz.views.scene import size_says
 from flannelviz.views.stage.widget import JourneyStage
 from flannelviz.views.widgets.fields import text_box
 from flannelviz.views.widgets.fullness import bars_svg, blocks_table, levels_table
 from flannelviz.views.widgets.panel import Field, Panel, button, controls, guarded
-from flannelviz.views.widgets.verdict import findings_html, findings_table, tally, verdict_html, warnings_table
+from flannelviz.views.widgets.verdict import (
+    findings_html,
+    findings_table,
+    part_checked,
+    tally,
+    verdict_html,
+    warnings_table,
+)
 
 COMMAND = "kubectl get nodes,pods -A -o json > dump.json"
 MOST_BYTES = 10_000_000  # what JupyterLab carries from the browser to the kernel in one piece
@@ -83,12 +91,17 @@ class YourCluster(Panel):
         """Return what is wrong and what was read, in one sentence."""
         if self.cluster is None:
             return "nothing was read yet"
-        return f"{tally(self.allocated.findings)}: {self._size()}"
+        part = self._part()
+        told = tally(self.allocated.findings) if self.allocated.findings or not part else part
+        return f"{told}: {self._size()}"
+
+    def _part(self) -> str:
+        """Return what could be checked of the network that was read, where that was not everything."""
+        return part_checked(self.cluster.unknown) if self.cluster is not None else ""
 
     def _size(self) -> str:
         assert self.cluster is not None, "something was read"
-        nodes, pods = len(self.cluster.nodes), len(self.cluster.pods)
-        return f"{_count(self.cluster, 'node', nodes)}, {_count(self.cluster, 'pod', pods)}"
+        return size_says(self.cluster).replace(" and ", ", ")
 
     @property
     def picture(self) -> str:
@@ -100,7 +113,9 @@ class YourCluster(Panel):
         """Return the findings, the levels and the nodes as tables."""
         if self.allocated is None:
             return ""
-        return findings_table(self.allocated) + levels_table(self.allocated) + blocks_table(self.allocated)
+        return (
+            findings_table(self.allocated, self._part()) + levels_table(self.allocated) + blocks_table(self.allocated)
+        )
 
     @guarded
     def _on_text(self, _change: object) -> None:
@@ -182,7 +197,7 @@ class YourCluster(Panel):
     def _show(self, network: Network, allocated: Any) -> None:
         self._draw(network)
         self.cluster, self.allocated = network, allocated
-        self.summary.value = verdict_html(allocated.findings, f"{self._size()}, read from {self._name}")
+        self.summary.value = verdict_html(allocated.findings, f"{self._size()}, read from {self._name}", self._part())
         self.findings.value = findings_html(allocated)
         self.warnings.value = warnings_table(self._warnings)
         self.levels.value = levels_table(allocated) + picture_html(bars_svg(allocated))
@@ -202,9 +217,3 @@ def too_large(name: str, size: int) -> str:
         f"{name} has {size / 1e6:,.1f} MB, and more than {MOST_BYTES // 1_000_000} MB are not taken from a browser; "
         'put the file beside the notebook and run `read_kubectl("dump.json")`'
     )
-
-
-def _count(network: Network, what: str, number: int) -> str:
-    if f"{what}s" in network.unknown:
-        return f"{what}s unknown: the dump has none"
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -72,10 +72,9 @@ def _says(network: Network, trace: Trace | None, event: Event | None) -> str:
 def size_says(network: Network) -> str:
     """Return how many nodes and pods there are; what the input did not hold is unknown, not 0."""
     counts = {"node": len(network.nodes), "pod": len(network.pods)}
-    known = [_count(number, what) for what, number in counts.items() if f"{what}s" not in network.unknown]
-    return ", ".join(
-        [" and ".join(known), *(f"{what} unknown" for what in sorted(network.unknown & {"nodes", "pods"}))]
-    )
+    known = " and ".join(_count(number, what) for what, number in counts.items() if f"{what}s" not in network.unknown)
+    untold = (f"{what} unknown" for what in sorted(network.unknown & {"nodes", "pods"}))
+    return ", ".join(filter(None, (known, *untold)))
 
 
 def _count(number: int, what: str) -> str:

@@ -63,6 +63,28 @@ def test_widgets_are_saved_with_their_state_and_a_picture(path: Path) -> None:
     assert [view["text/plain"] for view in views if not PICTURES & set(view)] == [], "nothing shows without a kernel"
 
 
+def before_the_answer(path: Path) -> list[NotebookNode]:
+    """Return the code cells met with an open question: up to its evidence, its why, or a new section."""
+    found, asked = [], False
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            asked = asked and not cell.source.startswith(("**Why.**", "## "))
+        elif cell.source.startswith("# predict"):
+            asked = True
+        elif asked:
+            found.append(cell)
+            asked = not cell.metadata.get("jupyter", {}).get("outputs_hidden")
+    return found
+
+
+@each_notebook
+def test_no_answer_is_told_before_it_was_given(path: Path) -> None:
+    for cell in before_the_answer(path):
+        if "assert " in cell.source or 'print("evidence:")' in cell.source:
+            assert cell.metadata.get("jupyter", {}).get("outputs_hidden"), cell.source
+            assert 'print("evidence:")' in cell.source, cell.source
+
+
 @each_notebook
 def test_is_written_the_canonical_way(path: Path) -> None:
     assert path.read_text("utf-8") == tool.canonical(read(path)), f"run `make notebooks` for {path.name}"

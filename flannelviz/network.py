@@ -87,9 +87,10 @@ class Network:
         return by_name.get(name, ())
 
     def _no_such_place(self, name: str) -> str:
-        names = (*self.ecs_places(), *(pod.name for pod in self.pods.values()))
-        near = get_close_matches(name, names[:SEARCHED], 3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "see list(network.places())"
+        places = (*self.ecs_places(), *(pod.name for pod in self.pods.values()))
+        names, bare = tuple(dict.fromkeys(places[:SEARCHED])), name.rpartition("/")[2]
+        near = get_close_matches(bare, names, 3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else _nearest(bare, names)
         return f"no node, ECS or pod is called {name!r}; {hint}"
 
     def tables(self, place: str) -> Tables:
@@ -257,6 +258,11 @@ class Network:
     def writing_vpc(self, vpc: VpcTables) -> Network:
         """Return this network with other VPC tables."""
         return replace(self, vpc=vpc)
+
+
+def _nearest(name: str, names: tuple[str, ...]) -> str:
+    found = get_close_matches(name, names, 3, cutoff=0.0)
+    return f"the nearest names are {', '.join(found)}" if found else "this network has no places of its own yet"
 
 
 def _untold(pod: Pod) -> Tables:

@@ -3,6 +3,7 @@
 import pytest
 
 from flannelviz.errors import UnknownPlaceError
+from flannelviz.network import Network
 from flannelviz.topologies import article
 
 
@@ -30,6 +31,25 @@ def test_tables_are_found_by_a_short_name_as_well() -> None:
 def test_an_unknown_name_is_refused(name: str) -> None:
     with pytest.raises(UnknownPlaceError, match="no node, ECS or pod is called"):
         article().tables(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("a9", "did you mean a2 or a1?"),
+        ("default/a9", "did you mean a2 or a1?"),
+        ("mail.example", "the nearest names are "),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_ones(name: str, hint: str) -> None:
+    with pytest.raises(UnknownPlaceError) as refused:
+        article().place(name)
+    assert hint in str(refused.value) and "network.places()" not in str(refused.value)
+
+
+def test_an_empty_network_has_no_name_to_suggest() -> None:
+    with pytest.raises(UnknownPlaceError, match="this network has no places of its own yet"):
+        Network().place("a1")
 
 
 @pytest.mark.parametrize("name", [None, 5, 172.16])

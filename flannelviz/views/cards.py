@@ -63,11 +63,15 @@ def _as_code(text: str) -> str:
     return f"`{text}`" if text and "`" not in text else text
 
 
-def hop_card(trace: Trace, number: int) -> str:
-    """Return every lookup of one hop, with the row that decided and the one that would decide without it."""
+def hop_card(trace: Trace, number: int, which: str = "") -> str:
+    """Return every lookup of one hop, with the row that decided and the one that would decide without it.
+
+    `which` tells its caption from that of another journey.
+    """
     hop = trace.hops[number - 1]
     head = ("table", "decided by", "without it", "outcome", "command that shows it")
-    return table_html(f"Lookups at {short_place(hop.place)}", head, map(_step_cells, hop.steps))
+    title = f"{which}: lookups at" if which else "Lookups at"
+    return table_html(f"{title} {short_place(hop.place)}", head, map(_step_cells, hop.steps))
 
 
 def packet_text(packet: Packet) -> str:

@@ -176,6 +176,8 @@ def test_a_fault_opens_where_the_journeys_part() -> None:
     assert script.steps[3].lost
     assert script.steps[5].cards[1] == ""
     assert [picture.label for picture in script.pictures] == ["before", "after"]
+    captions = [re.findall("<caption>(.*?)</caption>", card) for card in script.steps[3].cards]
+    assert captions == [["before: lookups at VPC"], ["after: lookups at VPC"]]
 
 
 def test_a_question_keeps_the_end_to_itself() -> None:

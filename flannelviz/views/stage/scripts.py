@@ -22,6 +22,7 @@ from flannelviz.views.svg import svg
 from flannelviz.views.text import hop_says, place_name, short_place
 
 MOST_EVENTS = 400
+BEFORE_AFTER = ("before", "after")
 PICKED = ("pod", "node", "ecs", "internet")
 Uses = tuple[tuple[int, ...], ...]
 
@@ -103,13 +104,13 @@ def _hop(trace: Trace, number: int, uses: tuple[int, ...]) -> Step:
     )
 
 
-def _card(trace: Trace, number: int) -> str:
+def _card(trace: Trace, number: int, which: str = "") -> str:
     """Return what one looks up about a hop: the packet as it came and as it left, and every lookup."""
     hop = trace.hops[number - 1]
     came, went = packet_text(hop.received), packet_text(hop.sent)
     sent = hop.disposition is Disposition.FORWARDED and came != went
     packet = f"<code>{escape(visible(came))}</code>" + (f" out: <code>{escape(visible(went))}</code>" if sent else "")
-    return f"<p>in: {packet}</p>{hop_card(trace, number)}"
+    return f"<p>in: {packet}</p>{hop_card(trace, number, which)}"
 
 
 def _hops_twin(trace: Trace) -> Twin:
@@ -190,7 +191,7 @@ def fault_script(
     last = max(len(trace.hops) for trace in traces)
     ways = [
         _way(network, trace, scene(network, trace=trace), last, _said(journey_says(trace), trace, questions), label)
-        for network, trace, label in zip(networks, traces, ("before", "after"))
+        for network, trace, label in zip(networks, traces, BEFORE_AFTER)
     ]
     number = first_difference(*traces) or 0
     steps = [Step("start", "before the first hop", ("", ""), ((), ()))]
@@ -202,7 +203,8 @@ def fault_script(
 
 
 def _pair(traces: tuple[Trace, Trace], number: int, uses: Uses, parts: bool) -> Step:
-    shown = [(_card(trace, number) if number <= len(trace.hops) else "") for trace in traces]
+    told_apart = zip(traces, BEFORE_AFTER)
+    shown = [_card(trace, number, which) if number <= len(trace.hops) else "" for trace, which in told_apart]
     told = [hop_says(trace, number) if number <= len(trace.hops) else "" for trace in traces]
     hops = [trace.hops[number - 1] for trace in traces if number <= len(trace.hops)]
     lost = next((word for hop in hops if (word := lost_word(hop))), "")

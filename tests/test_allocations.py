@@ -333,6 +333,11 @@ def test_a_built_network_knows_its_ranges() -> None:
 def test_the_article_level_by_level() -> None:
     found = allocation(article())
     assert [str(level.fill) for level in found.levels] == ["3 of 252 (1 %)", "2 of 512 (0 %)", "4 of 250 (2 %)"]
+    assert [level.counted for level in found.levels] == [
+        "vSwitch 192.168.0.0/24",
+        "blocks of /25",
+        "podCIDRs 172.16.0.128/25, 172.16.8.0/25",
+    ]
     assert [(b.node, str(b.pod_cidr), b.fill.used) for b in found.blocks] == [
         ("node-a", "172.16.0.128/25", 2),
         ("node-b", "172.16.8.0/25", 2),

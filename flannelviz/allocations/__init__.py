@@ -27,6 +27,7 @@ from flannelviz.allocations.levels import (
     VSwitchUse,
     cluster_extent,
     cluster_fill,
+    counted_of,
     gaps_in,
     node_mask_of,
     pods_fill,
@@ -73,6 +74,8 @@ def allocation(network: Network, cluster_cidr: str | IPv4Network | None = None) 
     about_pods = tuple(pod_findings(tally))  # counts, too, so before the blocks
     blocks = tuple(sorted((block_of(node, tally) for node in network.nodes.values()), key=by_pod_cidr))
     vswitches = vswitch_uses(network)
+    in_vpc = counted_of("vSwitch", (switch.cidr for switch in vswitches)) or "addresses of nodes"
+    in_cluster = "podCIDRs" if mask is None else f"blocks of /{mask}"
     return Allocation(
         vpc=vpc,
         vswitches=vswitches,
@@ -81,9 +84,11 @@ def allocation(network: Network, cluster_cidr: str | IPv4Network | None = None) 
         blocks=blocks,
         gaps=tuple(gaps_in(cluster, mask, taken)),
         levels=(
-            Level("VPC CIDR to ECS addresses", vpc, vpc_fill(network, vswitches)),
-            Level("cluster CIDR to podCIDRs", cluster, cluster_fill(network, cluster, mask, taken)),
-            Level("podCIDRs to pod addresses", cluster, pods_fill(network, blocks)),
+            Level("VPC CIDR to ECS addresses", vpc, vpc_fill(network, vswitches), in_vpc),
+            Level("cluster CIDR to podCIDRs", cluster, cluster_fill(network, cluster, mask, taken), in_cluster),
+            Level(
+                "podCIDRs to pod addresses", cluster, pods_fill(network, blocks), counted_of("podCIDR", cidrs.values())
+            ),
         ),
         findings=Findings(
             (

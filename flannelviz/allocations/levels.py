@@ -13,6 +13,7 @@ from typing import Literal
 from flannelviz.model import parse_network
 from flannelviz.network import Network
 
+MOST_NAMED = 3  # ranges that a level names, rather than their number
 WIDEST = 8  # a private range is a /8 at most: whatever needs more than that is no single range
 
 Basis = Literal["plan", "given", "at least", "unknown"]
@@ -98,6 +99,7 @@ class Level:
     name: str
     extent: Extent
     fill: Fill
+    counted: str = ""  # what of the range the numbers count
 
 
 def vpc_extent(network: Network) -> Extent:
@@ -142,6 +144,14 @@ def vpc_fill(network: Network, vswitches: tuple[VSwitchUse, ...]) -> Fill:
     if "nodes" in network.unknown:
         return Fill(None, None)
     return Fill(len({node.address for node in network.nodes.values() if node.address is not None}), None)
+
+
+def counted_of(what: str, ranges: Iterable[IPv4Network]) -> str:
+    """Return whose addresses a level counts: a few ranges by name, many by their number."""
+    found = list(ranges)
+    if len(found) > MOST_NAMED:
+        return f"{len(found)} {what}s"
+    return f"{what}{'' if len(found) == 1 else 's'} {', '.join(map(str, found))}" if found else ""
 
 
 def sum_of(fills: Iterable[Fill]) -> Fill:

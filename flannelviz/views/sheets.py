@@ -187,12 +187,12 @@ def _pod(network: Network, place: str) -> Row:
 
 
 def levels(allocation: Any) -> Sheet:
-    """Return how full each level of an allocation is: any object with `levels` of name, extent and fill."""
+    """Return how full each level of an allocation is: any object with `levels` of name, extent, fill and counted."""
     rows = (
-        (level.name, str(level.extent), level.fill.used, level.fill.usable, level.fill.percent)
+        (level.name, str(level.extent), level.counted, level.fill.used, level.fill.usable, level.fill.percent)
         for level in allocation.levels
     )
-    return _sheet("levels", ("level", "range", "used", "usable", "percent"), rows)
+    return _sheet("levels", ("level", "range", "counted", "used", "usable", "percent"), rows)
 
 
 def findings(found: Iterable[Any]) -> Sheet:

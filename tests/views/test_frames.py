@@ -86,10 +86,10 @@ def test_events_say_what_was_written(event: Event):
 
 
 def test_levels_are_read_off_any_allocation():
-    level = SimpleNamespace(
-        name="cluster", extent="172.16.0.0/16", fill=SimpleNamespace(used=2, usable=512, percent=0.4)
-    )
-    assert frames.levels(SimpleNamespace(levels=[level])).iloc[0].to_list() == ["cluster", "172.16.0.0/16", 2, 512, 0.4]
+    fill = SimpleNamespace(used=2, usable=512, percent=0.4)
+    level = SimpleNamespace(name="cluster", extent="172.16.0.0/16", fill=fill, counted="blocks of /25")
+    row = frames.levels(SimpleNamespace(levels=[level])).iloc[0].to_list()
+    assert row == ["cluster", "172.16.0.0/16", "blocks of /25", 2, 512, 0.4]
 
 
 def shown(value: object) -> str:

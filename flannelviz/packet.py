@@ -13,6 +13,7 @@ from flannelviz.model import INTERNET, VPC
 from flannelviz.tables import Eni, RouteEntry, Row, SecurityRule, SnatEntry
 
 SYN_ACK_SIZE = 60  # bytes: IP header 20 + TCP header 20 + the options that a program's SYN has as well
+RESET_SIZE = 40  # bytes: IP header 20 + TCP header 20
 BARE_SYN_ACK_SIZE = 44  # bytes: to a SYN that is too small for options, with a single one, the largest segment
 ERROR_SIZE, MOST_ERROR_SIZE = 28, 576  # bytes: IP header 20 + ICMP header 8, and what it quotes. RFC 1812 §4.3.2.3
 PING_SIZE = 84  # bytes: what `ping` sends, IP header 20 + ICMP header 8 + data 56

@@ -271,7 +271,8 @@ def _from_internet(visit: Visit) -> Disposition:
     flow = visit.memory.flows.get((visit.place, flow_key(packet)))
     if flow is not None and flow.translated and flow_key(packet) == flow.reply:
         _, src, sport, _, _ = flow.original
-        now = replace(packet, dst=IPv4Address(src), dport=sport)
+        quoted = packet.about and replace(packet.about, src=IPv4Address(src), sport=sport)
+        now = replace(packet, dst=IPv4Address(src), dport=sport, about=quoted)
         answering = ("answer of a known flow: destination {} -> {}", packet.dst, now.dst)
         visit.note("snat", answering, flow, now=now, asking=SNATS)
         receiver = visit.network.vpc.enis.get(now.dst)

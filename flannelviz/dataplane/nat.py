@@ -14,6 +14,7 @@ from flannelviz.dataplane.visit import Connection, Visit, flow_key, reversed_key
 from flannelviz.packet import Packet
 from flannelviz.tables import Rule, Tables
 
+RANDOM = "--random-fully"  # a port is drawn by lot, also where the address stays
 NAT_TARGETS = frozenset({"MASQUERADE", "SNAT", "DNAT"})
 
 
@@ -103,6 +104,14 @@ def delivered(visit: Visit) -> None:
 
 
 def _confirm(visit: Visit, connection: Connection) -> None:
+    """Note the flow; where another one has its answer's addresses and ports, it gets another source port.
+
+    Source: net/netfilter/nf_nat_core.c, nf_nat_alloc_null_binding, get_unique_tuple.
+    """
+    free = _on_a_free_port(visit, visit.packet)
+    if free is not visit.packet:
+        saying = ("source port {} is another flow's: {}", visit.packet.sport, free.sport)
+        visit.note("conntrack", saying, now=free, asking=("conntrack -L --src {}", free.src))
     visit.memory.track(visit.place, connection.key, reversed_key(flow_key(visit.packet)))
 
 
@@ -143,6 +152,8 @@ def _translated(
 def _change(before: Packet, after: Packet) -> str:
     if before.dst != after.dst:
         return f"destination {before.dst} -> {after.dst}"
+    if before.src == after.src and before.sport != after.sport:
+        return f"source kept, its port {before.sport} -> {after.sport}"
     return "source kept" if before.src == after.src else f"source {before.src} -> {after.src}"
 
 
@@ -163,11 +174,17 @@ def _applied(visit: Visit, said: Verdict, source: Callable[[], IPv4Address | Non
         address = source()
         if address is not None and address != packet.src:
             return _on_a_free_port(visit, replace(packet, src=address))
+        if isinstance(said.row, Rule) and RANDOM in said.row.options:
+            return _on_a_free_port(visit, replace(packet, sport=_next_port(packet.sport)))
     return packet
 
 
 def _on_a_free_port(visit: Visit, packet: Packet) -> Packet:
     """Return the packet on a source port that no other flow to that place uses; the kernel picks one at random."""
     while (visit.place, reversed_key(flow_key(packet))) in visit.memory.flows:
-        packet = replace(packet, sport=packet.sport % 65535 + 1)
+        packet = replace(packet, sport=_next_port(packet.sport))
     return packet
+
+
+def _next_port(port: int) -> int:
+    return port % 65535 + 1

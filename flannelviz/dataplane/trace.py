@@ -8,12 +8,13 @@ from ipaddress import IPv4Address
 
 from flannelviz.dataplane.fabric import OUTSIDE_HOST, OUTSIDE_MTU, on_internet, through_vpc
 from flannelviz.dataplane.forward import forward
-from flannelviz.dataplane.lookup import broadcast_of, route_for
+from flannelviz.dataplane.lookup import broadcast_of, local_address, route_for
 from flannelviz.dataplane.visit import Memory
 from flannelviz.errors import PacketError, UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, parse_address
 from flannelviz.network import Network
-from flannelviz.packet import PING_SIZE, Disposition, Hop, IcmpError, Learned, Packet, Trace, check
+from flannelviz.packet import PING_SIZE, RESET_SIZE, Disposition, Hop, IcmpError, Learned, Packet, Trace, check
+from flannelviz.tables import LO
 
 MAX_HOPS = 600  # a TTL is at most 255, and a hop of the VPC may not count
 LOOP_VISITS = 3
@@ -112,6 +113,8 @@ def _reply(network: Network, last: Hop, memory: Memory) -> Packet:
     Source: ip(7), IP_PMTUDISC_WANT: what does not fit the own device is cut, whatever else would carry it.
     """
     answer = last.sent.reply()
+    if last.disposition is Disposition.REFUSED:
+        answer = replace(answer, size=RESET_SIZE)
     if answer.size > min(
         _mtu_towards(network, last.place, answer), memory.path_mtu.get((last.place, answer.dst), answer.size)
     ):
@@ -127,7 +130,8 @@ def _mtu_towards(network: Network, place: str, answer: Packet) -> int:
         return OUTSIDE_MTU
     tables = network.tables(place)
     route, _ = route_for(tables, answer.dst, answer.src)
-    link = tables.link(route.dev) if route else None
+    dev = LO if local_address(tables, answer.dst) else route.dev if route else ""
+    link = tables.link(dev)
     return link.mtu if link else answer.size
 
 

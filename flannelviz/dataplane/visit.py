@@ -28,13 +28,15 @@ class Memory:
 
     @contextmanager
     def lending(self, place: str, flow: Flow | None) -> Iterator[None]:
-        """Let `place` know a flow for a while; what it knew before, it knows as before."""
-        keys = [] if flow is None else [(place, key) for key in (flow.original, flow.reply)]
-        lent = {key: flow for key in keys if key not in self.flows and flow is not None}
-        self.flows.update(lent)
+        """Let `place` know a flow for a while, in place of what it knew before."""
+        before = self.flows
+        if flow is not None:
+            self.flows = before | {(place, key): flow for key in (flow.original, flow.reply)}
         yield
-        for key in lent:
-            del self.flows[key]
+        if flow is not None:
+            lent = [(place, key) for key in (flow.original, flow.reply)]
+            learned = {key: found for key, found in self.flows.items() if key not in lent}
+            self.flows = before | learned
 
     def track(self, place: str, original: FlowKey, reply: FlowKey) -> None:
         """Note a new flow at `place` under both of its directions."""

@@ -108,9 +108,10 @@ NOT_DRAWN: tuple[Entry, ...] = (
         "from the Internet.",
     ),
     Entry(
-        "nobody listening, to TCP or outside",
-        "That nobody listens is drawn for UDP to pods and ECS. A reset's size, and the packet that an error from "
-        "outside quotes behind the NAT gateway, the model does not say yet as the kernel does.",
+        "nobody listening to TCP",
+        "That nobody listens is drawn for UDP. A reset that is the first answer makes conntrack forget the flow at "
+        "once, in every place that it passes, and an error about it is then translated no more; the model keeps the "
+        "flow.",
     ),
     Entry(
         "the states NEW and ESTABLISHED in rules that are drawn",

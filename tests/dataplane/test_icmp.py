@@ -147,3 +147,8 @@ def test_behind_a_dead_wire_only_a_failed_question_is_told(
 def test_nobody_answers_a_broadcast_that_nobody_listens_to():
     last = trace(article(), "a1", "172.16.8.127", proto="udp", dport=53, served=False).request[-1]
     assert last.disposition is Disposition.REFUSED and last.icmp is None
+
+
+def test_a_reset_carries_nothing():
+    found = trace(article(), "a1", "b1", proto="tcp", dport=80, size=600, served=False)
+    assert {hop.sent.size for hop in found.reply} == {40}

@@ -42,7 +42,19 @@ PING = Sent("a1", "b1")
 TO_WEB = Sent("a1", WEB, "tcp", dport=80)
 LARGE = Sent("a1", "b1", "udp", dport=53, size=1450)
 FROM_NODE = Sent("node-a", "b1", "udp", dport=53)
+UDP_TO_WEB = replace(TO_WEB, proto="udp")
+LOOPING = ("vpc-route-wrong-ecs", "node-b")
 CASES = [
+    found("a looping flow meets the port of its own answer", [UDP_TO_WEB], LOOPING, **served("b1", proto="udp")),
+    found("an error is about the flow at hand", [replace(UDP_TO_WEB, ttl=2)], LOOPING, **served("b1", proto="udp")),
+    found(
+        "a port is drawn though the address stays",
+        [replace(UDP_TO_WEB, source="node-a"), replace(UDP_TO_WEB, source="node-a", warm=True)],
+        rules="head",
+        **served("b1", proto="udp"),
+    ),
+    found("an answer to oneself fits lo", [Sent("node-a", "node-a", "udp", dport=53, size=1600)]),
+    found("an error from outside quotes what was sent", [Sent("a1", "Internet", "udp", dport=53, served=False)]),
     found("a device that is down has no broadcast address", [Sent("node-a", "192.168.0.255")], ("eth0-down", "node-a")),
     found("somebody listens at the port behind a Service", [TO_WEB], **served("b1")),
     found("a node sees the answer of a Service from its ClusterIP", [replace(TO_WEB, source="node-a")], **served("a2")),

@@ -7,6 +7,7 @@ import pytest
 from flannelviz import trace
 from flannelviz.kernel import agrees
 from flannelviz.network import Network
+from flannelviz.packet import Disposition
 from flannelviz.tables import Chain, Match, Rule
 from tests.kernel.conftest import MakeLab, counted
 
@@ -50,7 +51,6 @@ CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
         pytest.param(led_to_a1(out_dev="eth0"), "node-a", "db", "icmp", id="but that of the first route"),
         pytest.param(rejecting("FORWARD", "icmp-admin-prohibited"), "a1", "b1", "udp", id="prohibited"),
         pytest.param(rejecting("FORWARD", "icmp-host-unreachable"), "a1", "b1", "udp", id="host unreachable"),
-        pytest.param(rejecting("FORWARD", "tcp-reset", "tcp"), "a1", "b1", "tcp", id="a reset is no ICMP error"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "node-a", "udp", id="from the address asked"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "172.16.0.129", "udp", id="cni0's, too"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "b1", "172.16.0.129", "udp", id="from afar"),
@@ -68,3 +68,8 @@ def test_every_kind_of_reject_is_told_apart() -> None:
     kinds = ("net-unreachable", "host-unreachable", "port-unreachable", "net-prohibited", "host-prohibited")
     said = {trace(rejecting("FORWARD", f"icmp-{kind}"), "a1", "b1").request[-1].icmp.what for kind in kinds}
     assert said == {kind.replace("-", " ") for kind in kinds}
+
+
+def test_a_tcp_reset_is_no_icmp_error() -> None:
+    last = trace(rejecting("FORWARD", "tcp-reset", "tcp"), "a1", "b1", proto="tcp", dport=53).request[-1]
+    assert last.disposition is Disposition.DENIED and last.icmp is None

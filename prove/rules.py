@@ -63,7 +63,7 @@ def _rule(dice: Random, network: Network, place: str) -> Extra:
     proto = dice.choice((None, None, None, "icmp", "tcp", "udp"))
     to = _to(dice, network, place, target, proto)
     tunnels = network.plan is not None and network.plan.backend == "vxlan"
-    if (target == "DNAT" and chain == "OUTPUT" and tunnels) or (target == "SNAT" and to is None):
+    if (target == "DNAT" and tunnels) or (target == "SNAT" and to is None):
         target = "RETURN"
     rule = Rule(
         target,

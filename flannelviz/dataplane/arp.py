@@ -91,9 +91,10 @@ def answers(tables: Tables, dev: str, question: Question) -> bool:
 def reverse_path_ok(
     tables: Tables, dev: str, source: IPv4Address, dst: IPv4Address, out_dev: str | None = None
 ) -> bool:
-    """Return whether strict rp_filter, where it is on, accepts `source` arriving on `dev` for `dst`.
+    """Return whether rp_filter, where it is on, accepts `source` arriving on `dev` for `dst`.
 
-    `out_dev` is the device by which it goes on, None where it stays: its rules decide about the way back.
+    `out_dev` is the device by which it goes on, None where it stays: its rules decide about the way back. A device
+    without an address is held to the strict mode whatever is set.
     Source: kernel Documentation/networking/ip-sysctl, the effective value is the larger of `all` and the device's;
     net/ipv4/fib_frontend.c, __fib_validate_source.
     """
@@ -101,7 +102,8 @@ def reverse_path_ok(
     if mode == 0:
         return True
     back, _ = route_for(tables, source, dst, out_dev)
-    return back is not None and (mode == 2 or back.dev == dev)
+    loose = mode == 2 and any(address.dev == dev for address in tables.addresses)
+    return back is not None and (loose or back.dev == dev)
 
 
 def _ask_ports(network: Network, tables: Tables, question: Question, asker: str | None) -> str | None:

@@ -10,9 +10,9 @@ NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
 SHELL := /bin/bash
 RUN   := $(VENV)/bin/python
-# Tests wait half of their time, for a kernel, a lab or a browser, so three workers pay off on two cores.
-# Tests of a browser take longest, and two workers begin with them if nothing changes the order: see conftest.py.
-PYTEST := $(RUN) -m pytest -n 3 --no-loadscope-reorder
+# Half the tests wait for a kernel, a lab or a browser, so two workers pay off on two cores.
+# Tests of a browser take longest, and both begin with them if nothing changes the order: see conftest.py.
+PYTEST := $(RUN) -m pytest -n 2 --no-loadscope-reorder
 NBVAL  := --nbval --nbval-current-env notebooks
 
 # Stamps: what is installed from the lock, and the project itself.

@@ -166,12 +166,13 @@ class Predict(Panel):
     def _show(self, revealed: object = None) -> None:
         widget = revealed if isinstance(revealed, widgets.Widget) else None
         self.message.say("")
-        self.screen.value = self._verdict(None if widget else revealed) if self.committed else ""
         self.aside.children = (widget,) if widget else ()
         self.control.disabled = self.committed
         self.commit.disabled = self.committed or not self._chosen()
         self.again.layout.display = "" if self.committed else "none"
         self.telling.layout.display = "" if self.committed and not self.told else "none"
+        # The verdict comes last, so that whoever sees it finds the controls as they are with it.
+        self.screen.value = self._verdict(None if widget else revealed) if self.committed else ""
 
     def _verdict(self, revealed: object) -> str:
         reason = f"<p>{prose(self.right.why)}</p>"

@@ -32,7 +32,7 @@ shown
 """
 ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
 # A kernel answers widgets even while a cell runs; one that sleeps for so long answers nobody.
-SLEEP = "import os, signal, subprocess as s; s.Popen(f'sleep 6; kill -CONT {os.getpid()}', shell=True)"
+SLEEP = "import os, signal, subprocess as s; s.Popen(f'sleep 12; kill -CONT {os.getpid()}', shell=True)"
 ASLEEP = f"session.kernel.requestExecute({{code: `{SLEEP}; os.kill(os.getpid(), signal.SIGSTOP)`}})"
 BROKEN_CHAIN = "stage => getComputedStyle(stage.parentElement, '::before').content"
 PYTHON = """async code => {
@@ -160,7 +160,7 @@ def test_what_is_folded_is_found_opened_and_chosen(lab: LabPage, work: Path) -> 
     one.get_by_role("searchbox").fill("node-299")
     one.get_by_role("searchbox").press("Enter")
     expect(one.locator(".fv-message")).to_contain_text("kernel that is busy answers", timeout=8000)
-    expect(box.and_(page.locator(":focus"))).to_contain_text("node-299: ", timeout=8000)
+    expect(box.and_(page.locator(":focus"))).to_contain_text("node-299: ", timeout=20000)
     lab.shut_kernel_down()
     one.get_by_role("slider").press("ArrowRight")
     expect(counter).to_have_text("hop 3 of 10")

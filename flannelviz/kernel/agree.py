@@ -148,8 +148,6 @@ class _Comparison:
         shown = {model.disposition}
         if way == ERROR and model.disposition in SILENT:  # nobody asks a kernel why; ARP there was for what it is about
             shown |= {Disposition.UNKNOWN, Disposition.NEIGHBOR_UNREACHABLE}
-        if model.disposition in SILENT and (model.place == VPC or (way == REPLY and model.in_dev is None)):
-            shown.add(Disposition.UNKNOWN)
         if model.icmp is not None and model.icmp.what == UNREACHABLE:
             shown |= {Disposition.NEIGHBOR_UNREACHABLE, Disposition.LINK_DOWN}
         if (stuck := self._stuck(model)) is not None:

@@ -24,11 +24,6 @@ EXCUSED: tuple[Entry, ...] = (
         "and answers a lab does that, and the reason is compared.",
     ),
     Entry(
-        "why an answer dies in the VPC, or where it begins",
-        "Where it dies is compared, and why wherever a counter tells it. The stand-in for the VPC does not count every "
-        "way in which an answer finds no flow, and no program hears what an OUTPUT chain does to a kernel's answer.",
-    ),
-    Entry(
         "why a host is unreachable",
         "A cable without carrier and an ARP request without answer end in the same ICMP error, and look the same.",
     ),

@@ -277,7 +277,7 @@ def _filter(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:
     chains = {name: f"group-{number}" for number, name in enumerate(sorted(groups))}
     yield from (f":{chain} -" for chain in chains.values())
     yield f"-A OUTPUT -p icmp -m icmp ! --icmp-type echo-reply {_drop(NO_ERRORS)}"
-    yield f"-A OUTPUT -o {UPLINK} {_drop(NO_ERRORS)}"
+    yield f"-A OUTPUT -o {UPLINK} {_drop(UNTRANSLATED)}"
     yield f"-A FORWARD -i {UPLINK} -o {UPLINK} {_drop(NO_OWNER)}"
     yield from (f"-A FORWARD -d {dst} -o {NOWHERE} {_drop(NOT_ADMITTED)}" for dst in _without_line(vpc))
     yield f"-A FORWARD -o {NOWHERE} {_drop(NOBODY)}"

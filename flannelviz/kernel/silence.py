@@ -31,6 +31,7 @@ FILES = {"snmp": (ADDRESS_ERROR, TOO_OLD, NO_ROUTES[1]), "netstat": (REVERSE_PAT
 TX_DROPPED, TX_CARRIER = 11, 14  # columns of /proc/net/dev, its name aside
 DROPPED, UNROUTED = "dropped by ", "not carried by "  # and a device; a tunnel does not carry what it has no route for
 TUNNEL, PORT = "flannel.", "veth"  # how the devices begin
+QUESTION = "arp 1"  # the kind of a sighting: who has
 REFUSING = ("-j DROP", "-j REJECT")
 TABLES = ("raw", "filter")  # those that refuse
 COMMENT = re.compile(r'--comment "?(?P<why>[^"]+?)"? -j')
@@ -45,16 +46,25 @@ SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0x0A  # include/uapi/linux/ethtool.h
 def silent_end(order: Order, observed: Observation) -> str | None:
     """Return the place where a packet or its answer was seen last; None if it arrived, or what became of it shows.
 
-    Shape: an ICMP error shows it, and a question for a neighbour where no device ever carried the packet.
+    Shape: an ICMP error shows it, and an own question for a neighbour where no device ever carried the packet.
     """
     if observed.error or observed.reply_error or any(_answers(one, order) for one in observed.delivered):
         return None
     last = last_seen(order, observed)
     place = last.place if last else _arrived(observed) or order.place
-    telling = ("icmp ", "arp 1") if last is None else ("icmp ",)
-    said = (s for s in observed.sightings if s.place == place and s.out and s.dev != LO)
-    told = any(one.kind.startswith(telling) for one in said)
+    here = [s for s in observed.sightings if s.place == place and s.dev != LO]
+    told = any(s.out and s.kind.startswith("icmp ") for s in here) or (last is None and any(own_questions(here)))
     return None if told else place
+
+
+def own_questions(here: Iterable[Sighting]) -> Iterator[str]:
+    """Return which neighbours a place asked for itself: a question that came in before is one that it passed on."""
+    passed: set[tuple[str, str]] = set()
+    for seen in here:
+        if seen.kind == QUESTION and not seen.out:
+            passed.add((seen.src, seen.dst))
+        elif seen.kind == QUESTION and (seen.src, seen.dst) not in passed:
+            yield seen.dst
 
 
 def last_seen(order: Order, observed: Observation) -> Sighting | None:
@@ -204,7 +214,8 @@ def cause(known: Sequence[str], last: Sighting | None) -> Cause | None:
     if last is None:
         return _first(known, UNSEEN) or _dead_device(known)
     if last.place == VPC:
-        return _at_the_door(known, last) or _first(known, UNSEEN) or _dead_device(known)
+        came = UNSEEN if last.out else ABOUT_ADDRESSES
+        return _at_the_door(known, last) or _first(known, came) or _dead_device(known)
     return (_on_the_way_out if last.out else _at_the_door)(known, last) or _first(known, ABOUT_ADDRESSES)
 
 

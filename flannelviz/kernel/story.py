@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from flannelviz.kernel.blueprint import Blueprint, Carried, Delivery, Observation, Order, Quote, Sighting
 from flannelviz.kernel.router import is_wire
-from flannelviz.kernel.silence import cause, overheard
+from flannelviz.kernel.silence import cause, overheard, own_questions
+from flannelviz.model import VPC
 from flannelviz.packet import Disposition, Hop, IcmpError, Packet, Step, Trace
 from flannelviz.tables import LO
 
@@ -109,7 +110,7 @@ class Teller:
         if kind == "reply":
             packet = Packet(IPv4Address(order.dst), packet.dst, order.proto)
         number = self.observed.error if kind == "request" else self.observed.reply_error
-        end = ENDS_BY_ERROR.get(number) or self._asked_in_vain(start)
+        end = _told_by(number, start) or self._asked_in_vain(start)
         step = Step(start, "observed", ("seen on no device",), None, None, packet, packet)
         hop = Hop(start, end or Disposition.UNKNOWN, (step,), None, None, packet, packet)
         if arrived:
@@ -167,18 +168,9 @@ class Teller:
     def _asked_in_vain(self, place: str) -> Disposition | None:
         """Return NEIGHBOR_UNREACHABLE if a place sent an ARP request that nobody answered."""
         here = self._at(place)
-        asked = set(self._questions(here))
+        asked = set(own_questions(here))
         told = {s.src for s in here if s.kind == "arp 2" and not s.out}
         return Disposition.NEIGHBOR_UNREACHABLE if asked - told else None
-
-    def _questions(self, here: Sequence[Sighting]) -> Iterator[str]:
-        """Return what a place asked for itself: a question that came in before is one that it passed on."""
-        passed: set[tuple[str, str]] = set()
-        for seen in here:
-            if seen.kind == "arp 1" and not seen.out:
-                passed.add((seen.src, seen.dst))
-            elif seen.kind == "arp 1" and (seen.src, seen.dst) not in passed:
-                yield seen.dst
 
     def _ended(self, hop: Hop, end: Disposition, kind: str) -> Hop:
         found = self._icmp_error(hop.place, kind)
@@ -188,6 +180,11 @@ class Teller:
             about, mtu = _about(found[0].quote) or hop.received, found[0].quote.mtu if found[0].quote else 0
             icmp = IcmpError(ICMP_ERRORS[what][0], hop.place, IPv4Address(found[0].src), about, mtu=mtu or None)
         return Hop(hop.place, end, hop.steps, hop.in_dev, hop.out_dev, hop.received, hop.sent, icmp=icmp)
+
+
+def _told_by(number: int, place: str) -> Disposition | None:
+    """Return the end for which a program got an error; what the VPC forbids a program is an answer that has no NAT."""
+    return Disposition.SOURCE_REJECTED if (number, place) == (errno.EPERM, VPC) else ENDS_BY_ERROR.get(number)
 
 
 def _packet(seen: Sighting) -> Packet:

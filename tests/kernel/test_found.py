@@ -162,6 +162,17 @@ CASES = [
         backend="host-gw",
         fabric="switch",
     ),
+    *(
+        found(
+            f"a cloud service cannot answer a pod of {backend} over {proto}",
+            [Sent("b1", CLOUD, proto, dport=0 if proto == "icmp" else 53)],
+            ("masquerade-missing", "node-b"),
+            backend=backend,
+            fabric=fabric,
+        )
+        for backend, fabric in (("host-gw", "switch"), ("vxlan", "routed"))
+        for proto in ("icmp", "tcp", "udp")
+    ),
 ]
 
 

@@ -60,6 +60,8 @@ KERNEL_ANSWERS = """patience => {
     return Promise.race([kernel.requestKernelInfo(), new Promise(late)]).then(() => undefined);
 }"""
 OPEN = "async path => { await window.jupyterapp.commands.execute('docmanager:open', {path}); }"
+KEEP = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
+KEPT = f"() => window.jupyterapp.commands.isToggled('{KEEP}')"
 # Ends the kernel, and closes the notebook without the question whether to save it.
 LEAVE = """async () => {
     const panel = window.jupyterapp.shell.currentWidget;
@@ -253,6 +255,12 @@ class LabPage:
         """Execute a command of JupyterLab and return what its promise resolves to."""
         script = "([name, args]) => window.jupyterapp.commands.execute(name, args)"
         return self.page.evaluate(script, [name, arguments])
+
+    def keep_widgets(self) -> None:
+        """Have notebooks saved with what their widgets show; the menu's entry turns it on and off."""
+        if not self.page.evaluate(KEPT):
+            self.command(KEEP)
+            self.page.wait_for_function(KEPT, polling=POLLING)
 
     def wait_for_kernel(self) -> None:
         """Wait until the kernel has answered everything that the page has sent to it."""

@@ -194,8 +194,9 @@ def test_a_saved_notebook_goes_on_without_its_kernel(lab: LabPage, work: Path) -
     page = lab.page
     page.locator(".fv-stage input[type=range]").press("ArrowRight")
     expect(page.locator(".fv-counter")).to_have_text("hop 2 of 10")
-    lab.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
+    lab.keep_widgets()
     lab.command("docmanager:save")
+    assert "widgets" in nbformat.read(work / "kept.ipynb", 4).metadata
     lab.leave()
     lab.open("kept.ipynb")
     slider = page.locator(".fv-stage input[type=range]")

@@ -66,6 +66,8 @@ class Packet:
     inner: Packet | None = None  # what a tunnel carries
     about: Packet | None = None  # the packet that an ICMP error speaks of
     answer: bool = False
+    reset: bool = False  # TCP's answer where nobody listens
+    belongs_to: Belonging | None = None  # of an ICMP error: what conntrack attached to it where it was made
 
     @property
     def begins_a_flow(self) -> bool:
@@ -131,10 +133,11 @@ FlowKey = tuple[str, int, int, int, int]  # protocol, source, its port, destinat
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A conntrack entry: the packet as it came, and the reply that belongs to it."""
+    """A conntrack entry: the packet as it came, the reply that belongs to it, and whether one was seen."""
 
     original: FlowKey
     reply: FlowKey
+    answered: bool = False
 
     @property
     def translated(self) -> bool:
@@ -143,6 +146,7 @@ class Flow:
         return self.reply != (proto, dst, dport, src, sport)
 
 
+Belonging = tuple[FlowKey, Flow]  # a flow, and the key of the direction in which a packet of it goes
 AnyRow = Row | RouteEntry | Eni | SecurityRule | SnatEntry | Flow
 
 
@@ -197,7 +201,7 @@ class IcmpError:
     sender: str
     source: IPv4Address | None
     about: Packet
-    flow: Flow | None = None  # of the packet that it speaks of, where conntrack has not confirmed it yet
+    belongs_to: Belonging | None = None  # the flow of the packet that it speaks of, confirmed or not
     mtu: int | None = None  # what would have fitted. Units: bytes
 
     def packet(self) -> Packet:
@@ -207,7 +211,9 @@ class IcmpError:
         """
         assert self.about.src is not None, "a packet that can be answered has a source"
         size = min(ERROR_SIZE + self.about.size, MOST_ERROR_SIZE)
-        return Packet(self.source, self.about.src, size=size, dont_fragment=False, about=self.about)
+        return Packet(
+            self.source, self.about.src, size=size, dont_fragment=False, about=self.about, belongs_to=self.belongs_to
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)

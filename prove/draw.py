@@ -163,8 +163,8 @@ def _addresses(network: Network) -> list[str]:
 
 
 def _tells_nobody(network: Network, proto: str, destination: str) -> bool:
-    """Return whether it is drawn that nobody listens; what is left out stands in the ledger."""
-    return proto == "udp" and (destination in network.pods or destination in network.ecs or destination == INTERNET)
+    """Return whether it is drawn that nobody listens."""
+    return proto != "icmp" and (destination in network.pods or destination in network.ecs or destination == INTERNET)
 
 
 def _eips(network: Network) -> list[str]:

@@ -14,7 +14,7 @@ from flannelviz.tables import Chain, Match, Rule, Sysctl
 Table = Literal["filter", "nat"]
 LOOSE = "net.ipv4.conf.all.rp_filter"
 DEVICES = ("eth0", "cni0", "lo", "veth+", "! eth0", "! cni0")
-STATES = ("RELATED", "INVALID")
+STATES = ("NEW", "ESTABLISHED", "RELATED", "INVALID")
 REJECTS = ("net-unreachable", "host-unreachable", "port-unreachable", "host-prohibited", "admin-prohibited")
 MARK = (0x10, 0x10)
 PORTS = (53, 80, 443, 8080)
@@ -61,9 +61,8 @@ def _rule(dice: Random, network: Network, place: str) -> Extra:
     table, chain, targets, devices = dice.choice(CHAINS)
     target = dice.choice(targets)
     proto = dice.choice((None, None, None, "icmp", "tcp", "udp"))
-    to = _to(dice, network, place, target, proto)
-    tunnels = network.plan is not None and network.plan.backend == "vxlan"
-    if (target == "DNAT" and tunnels) or (target == "SNAT" and to is None):
+    to = _to(dice, network, place, chain, target, proto)
+    if target == "SNAT" and to is None:
         target = "RETURN"
     rule = Rule(
         target,
@@ -106,11 +105,13 @@ def _addresses(network: Network) -> list[IPv4Address]:
 
 
 def _to(
-    dice: Random, network: Network, place: str, target: str, proto: str | None
+    dice: Random, network: Network, place: str, chain: str, target: str, proto: str | None
 ) -> tuple[IPv4Address, int | None] | None:
-    """Return what DNAT writes, any address, and SNAT, an own one."""
-    port = dice.choice((None, 80)) if proto in ("tcp", "udp") and target == "DNAT" else None
+    """Return what DNAT writes, any address, and SNAT, an own one; what a tunnel sends goes to an ECS, and its port."""
+    if target == "DNAT" and chain == "OUTPUT" and network.plan is not None and network.plan.backend == "vxlan":
+        return dice.choice([network.ecs[name].address for name in network.ecs]), None
     if target == "DNAT":
+        port = dice.choice((None, 80)) if proto in ("tcp", "udp") else None
         return dice.choice(_addresses(network)), port
     own = network.address(place) if target == "SNAT" else None
     return (own, None) if own is not None else None

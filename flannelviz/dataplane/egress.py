@@ -7,16 +7,15 @@ from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
 from flannelviz.dataplane.arp import Question, answer, port_of
-from flannelviz.dataplane.lookup import broadcast_of, deciding_rule, fib, local_address, route_for
+from flannelviz.dataplane.lookup import broadcast_of, deciding_rule, local_address, route_for
 from flannelviz.dataplane.netfilter import Asked, decide
 from flannelviz.dataplane.visit import Visit
 from flannelviz.model import VPC
-from flannelviz.packet import Disposition, Packet
+from flannelviz.packet import Disposition
 from flannelviz.tables import LO, FdbEntry, Link, Neighbor, Origin, Route, Rule, Tables, veth_name
 
 ARP_ANSWER = Origin("kernel", "ARP reply")
 LEARNED = Origin("kernel", "learns a MAC", "a frame from it came in by this port")
-VNI, VXLAN_PORT, VXLAN_SPORT = 1, 8472, 50000  # the source port is a hash of the inner flow on a real machine
 VLAN_TAG = 4  # bytes
 REJECT_WITH = {
     "icmp-net-unreachable": "net unreachable",
@@ -27,11 +26,10 @@ REJECT_WITH = {
     "icmp-host-prohibited": "host prohibited",
     "icmp-admin-prohibited": "administratively prohibited",
 }
-VXLAN_OVERHEAD = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 
 
-def post_route(visit: Visit, tables: Tables, route: Route, in_dev: str | None) -> Disposition:
-    """Return what becomes of a packet whose route is known: size, POSTROUTING, neighbour, wire."""
+def post_route(visit: Visit, tables: Tables, route: Route, in_dev: str | None) -> Disposition | None:
+    """Return what becomes of a packet whose route is known: size, POSTROUTING, neighbour, wire; None for a tunnel."""
     refused = too_large(visit, tables, route, "") if in_dev is None else None
     if refused:
         return refused
@@ -191,50 +189,13 @@ def _learn_port(visit: Visit, link: Link, mac: str) -> None:
         visit.memory.fdb[visit.place, link.name, mac] = port.name
 
 
-def _leave(visit: Visit, tables: Tables, link: Link) -> Disposition:
+def _leave(visit: Visit, tables: Tables, link: Link) -> Disposition | None:
     if link.kind == "vxlan":
-        return _encapsulated(visit, tables, link)
+        return None
     if link.kind != "bridge":
         return onto_wire(visit, link)
     port = switch(visit, tables, link)
     return Disposition.UNDELIVERABLE if port is None else onto_wire(visit, port)
-
-
-def vxlan_device(tables: Tables) -> Link | None:
-    """Return the place's VXLAN device, or None."""
-    return next((link for link in tables.fixed_links if link.kind == "vxlan" and link.up), None)
-
-
-def _encapsulated(visit: Visit, tables: Tables, link: Link) -> Disposition:
-    """Return what becomes of a packet that leaves by a VXLAN device: wrapped, and routed again to the other node.
-
-    Source: RFC 7348; flannel sets VNI 1 and UDP port 8472, and the FDB names the node behind each VTEP's MAC.
-    """
-    inner = visit.packet
-    entry = next((e for e in tables.fdb if e.lladdr == inner.dst_mac and e.dev == link.name), None)
-    asking = ("bridge fdb show dev {} | grep {}", link.name, inner.dst_mac)
-    if entry is None or entry.dst is None:
-        visit.note("fdb", ("no node is known behind {}", inner.dst_mac), asking=asking)
-        return Disposition.UNDELIVERABLE
-    visit.note("fdb", ("{} is on node {}", inner.dst_mac, entry.dst), entry, asking=asking)
-    route, runner_up = fib(tables).decide(int(entry.dst))
-    if route is None:
-        visit.note("route", ("no route to {}", entry.dst), asking=("ip route get {}", entry.dst))
-        return Disposition.NO_ROUTE
-    outer = Packet(
-        source_address(tables, route),
-        entry.dst,
-        "udp",
-        sport=VXLAN_SPORT,
-        dport=VXLAN_PORT,
-        size=inner.size + VXLAN_OVERHEAD,
-        dont_fragment=False,
-        inner=replace(inner, mark=0),
-    )
-    saying = ("wrapped in UDP from {} to {}, by {}", outer.src, outer.dst, route.dst)
-    visit.note("vxlan", saying, route, runner_up, now=outer, asking=("ip route get {}", entry.dst))
-    nat.entering(visit, tables, "OUTPUT", None, route.dev)
-    return filtered(visit, tables, "OUTPUT", None, route.dev) or post_route(visit, tables, route, None)
 
 
 def switch(visit: Visit, tables: Tables, bridge: Link, in_port: str | None = None) -> Link | None:

@@ -10,7 +10,7 @@ from flannelviz.dataplane.lookup import vpc_fib
 from flannelviz.dataplane.visit import Memory, Visit, flow_key, reversed_key
 from flannelviz.model import INTERNET, VPC
 from flannelviz.network import Network
-from flannelviz.packet import Disposition, Hop, Packet
+from flannelviz.packet import Disposition, Flow, Hop, Packet
 from flannelviz.tables import ETH0, Eni, RouteEntry, SecurityGroup, SecurityRule
 
 OUTSIDE_HOST = IPv4Address("203.0.113.10")  # a documentation address (RFC 5737) that stands for any public host
@@ -135,7 +135,7 @@ def _to_next_hop(visit: Visit, entry: RouteEntry, sender: Eni | None) -> Disposi
 def _track(visit: Visit) -> None:
     key = flow_key(visit.packet)
     if (visit.place, key) not in visit.memory.flows:
-        visit.memory.track(visit.place, key, reversed_key(key))
+        visit.memory.track(visit.place, Flow(key, reversed_key(key)))
 
 
 def _admitted(visit: Visit, receiver: Eni, sender: Eni | None) -> Disposition | None:
@@ -260,7 +260,7 @@ def _out_by_leased_line(visit: Visit, entry: RouteEntry) -> Disposition:
 
 def _outside(visit: Visit) -> Disposition:
     before = visit.steps[-1].before
-    visit.memory.track(visit.place, flow_key(before), reversed_key(flow_key(visit.packet)))
+    visit.memory.track(visit.place, Flow(flow_key(before), reversed_key(flow_key(visit.packet))))
     visit.out_dev, visit.next, visit.next_dev = INTERNET, INTERNET, ETH0
     return Disposition.FORWARDED
 
@@ -290,7 +290,7 @@ def _from_internet(visit: Visit) -> Disposition:
     if refused:
         return refused
     if packet.about is None:
-        visit.memory.track(visit.place, flow_key(packet), reversed_key(flow_key(now)))
+        visit.memory.track(visit.place, Flow(flow_key(packet), reversed_key(flow_key(now))))
     return _to_ecs(visit, owner)
 
 

@@ -8,8 +8,6 @@ from ipaddress import IPv4Address
 from flannelviz.dataplane import nat
 from flannelviz.dataplane.arp import reverse_path_ok
 from flannelviz.dataplane.egress import (
-    VNI,
-    VXLAN_PORT,
     answer_with,
     filtered,
     onto_wire,
@@ -20,13 +18,13 @@ from flannelviz.dataplane.egress import (
     switch,
     too_large,
     unknown,
-    vxlan_device,
 )
 from flannelviz.dataplane.lookup import broadcast_of, fib, local_address
+from flannelviz.dataplane.tunnel import VNI, VXLAN_PORT, encapsulated, vxlan_device
 from flannelviz.dataplane.visit import Memory, Visit
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet
-from flannelviz.tables import LO, Link, Origin, Sysctl, Tables
+from flannelviz.tables import LO, Link, Origin, Route, Sysctl, Tables
 
 IP_FORWARD = "net.ipv4.ip_forward"
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
@@ -79,10 +77,22 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
     refused = too_large(visit, tables, route, "")
     if refused:
         return refused
+    return _through_output(visit, tables, route)
+
+
+def _through_output(visit: Visit, tables: Tables, route: Route) -> Disposition:
+    """Return what becomes of an own packet that has a route: OUTPUT may change its destination, and so its route."""
+    before = visit.packet.dst
     nat.entering(visit, tables, "OUTPUT", None, route.dev)
-    if visit.packet.dst != packet.dst:
+    if visit.packet.dst != before:
         return _rerouted(visit, tables, route.dev)
-    return filtered(visit, tables, "OUTPUT", None, route.dev) or post_route(visit, tables, route, None)
+    return filtered(visit, tables, "OUTPUT", None, route.dev) or _sent_on(visit, tables, route, None)
+
+
+def _sent_on(visit: Visit, tables: Tables, route: Route, in_dev: str | None) -> Disposition:
+    """Return what becomes of a packet that leaves; what a tunnel wraps it in begins a way of its own."""
+    end = post_route(visit, tables, route, in_dev) or encapsulated(visit, tables)
+    return _through_output(visit, tables, end) if isinstance(end, Route) else end
 
 
 def _over_loopback(visit: Visit, tables: Tables) -> Disposition:
@@ -116,7 +126,7 @@ def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if route is None:
         return _no_route(visit, asking)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
-    return filtered(visit, tables, "OUTPUT", None, dev) or post_route(visit, tables, route, None)
+    return filtered(visit, tables, "OUTPUT", None, dev) or _sent_on(visit, tables, route, None)
 
 
 def _loopback_down(visit: Visit, tables: Tables) -> Disposition | None:
@@ -299,7 +309,7 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
         or too_large(visit, tables, route, "fragmentation needed")
         or _decrement(visit, tables)
         or filtered(visit, tables, "FORWARD", dev, route.dev)
-        or post_route(visit, tables, route, dev)
+        or _sent_on(visit, tables, route, dev)
     )
 
 

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 
 from flannelviz.dataplane.netfilter import Asked, Verdict, decide
 from flannelviz.dataplane.visit import Connection, Visit, flow_key, reversed_key
-from flannelviz.packet import Packet
+from flannelviz.packet import Flow, FlowKey, Packet
 from flannelviz.tables import Rule, Tables
 
 RANDOM = "--random-fully"  # a port is drawn by lot, also where the address stays
@@ -39,13 +39,37 @@ def entering(visit: Visit, tables: Tables, hook: str, in_dev: str | None, out_de
     if not conntrack_runs(tables):
         visit.connection = None
         return
-    key = flow_key(visit.packet)
-    flow = visit.memory.flows.get((visit.place, key))
+    key, flow = _looked_up(visit)
     visit.connection = Connection(key, flow)
     if flow is not None:
+        _note_answer(visit, flow)
         _to_its_destination(visit, visit.connection)
     elif visit.packet.begins_a_flow:
         _translated(visit, tables, hook, in_dev, out_dev, lambda: None)
+
+
+def _looked_up(visit: Visit) -> tuple[FlowKey, Flow | None]:
+    """Return the key of the packet and its flow, if there is one: an own ICMP error brings it along."""
+    packet = visit.packet
+    if packet.belongs_to is not None:
+        visit.packet = replace(packet, belongs_to=None)
+        return packet.belongs_to
+    key = flow_key(packet)
+    return key, visit.memory.flows.get((visit.place, key))
+
+
+def _note_answer(visit: Visit, flow: Flow) -> None:
+    """Note that a flow was answered; a reset that comes before any other answer makes conntrack forget it instead.
+
+    Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in; nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet.
+    """
+    assert visit.connection is not None, "what has a flow was looked up"
+    if flow.answered or visit.packet.about is not None or not visit.connection.is_reply:
+        return
+    if visit.packet.reset:
+        visit.memory.forget(visit.place, flow)
+    else:
+        visit.memory.track(visit.place, replace(flow, answered=True))
 
 
 def _to_its_destination(visit: Visit, connection: Connection) -> None:
@@ -112,7 +136,7 @@ def _confirm(visit: Visit, connection: Connection) -> None:
     if free is not visit.packet:
         saying = ("source port {} is another flow's: {}", visit.packet.sport, free.sport)
         visit.note("conntrack", saying, now=free, asking=("conntrack -L --src {}", free.src))
-    visit.memory.track(visit.place, connection.key, reversed_key(flow_key(visit.packet)))
+    visit.memory.track(visit.place, Flow(connection.key, reversed_key(flow_key(visit.packet))))
 
 
 def _from_its_source(visit: Visit, connection: Connection) -> None:
@@ -169,13 +193,13 @@ def _applied(visit: Visit, said: Verdict, source: Callable[[], IPv4Address | Non
     if said.target == "DNAT" and to is not None:
         return replace(packet, dst=to[0], dport=packet.dport if to[1] is None else to[1])
     if said.target == "SNAT" and to is not None:
-        return _on_a_free_port(visit, replace(packet, src=to[0], sport=packet.sport if to[1] is None else to[1]))
+        return replace(packet, src=to[0], sport=packet.sport if to[1] is None else to[1])
     if said.target == "MASQUERADE":
         address = source()
         if address is not None and address != packet.src:
-            return _on_a_free_port(visit, replace(packet, src=address))
+            return replace(packet, src=address)
         if isinstance(said.row, Rule) and RANDOM in said.row.options:
-            return _on_a_free_port(visit, replace(packet, sport=_next_port(packet.sport)))
+            return replace(packet, sport=_next_port(packet.sport))
     return packet
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -92,7 +93,7 @@ def send(network: Network, place: str, packet: Packet, learned: Learned | None =
         request = _refused(network, request)
     last = request[-1]
     reply = _answer(network, start, request, memory)
-    errors = tuple(_error(network, hops[-1], memory) for hops in (request, reply) if hops and _answered(hops[-1]))
+    errors = (*_errors(network, request, memory), *_errors(network, reply, memory))
     back = reply[-1].disposition if reply and last.disposition is Disposition.ACCEPTED else None
     return Trace(place, str(packet.dst), request, last.disposition, reply, back, errors, memory.learned())
 
@@ -114,7 +115,7 @@ def _reply(network: Network, last: Hop, memory: Memory) -> Packet:
     """
     answer = last.sent.reply()
     if last.disposition is Disposition.REFUSED:
-        answer = replace(answer, size=RESET_SIZE)
+        answer = replace(answer, size=RESET_SIZE, reset=True)
     if answer.size > min(
         _mtu_towards(network, last.place, answer), memory.path_mtu.get((last.place, answer.dst), answer.size)
     ):
@@ -159,11 +160,17 @@ def _answered(last: Hop) -> bool:
     return last.icmp is not None and last.icmp.source is not None and last.icmp.about.src is not None
 
 
+def _errors(network: Network, hops: tuple[Hop, ...], memory: Memory) -> Iterator[tuple[Hop, ...]]:
+    """Return the journey of the ICMP error of which the hops came to an end, and of one about the tunnel it was in."""
+    while hops and _answered(hops[-1]):
+        hops = _error(network, hops[-1], memory)
+        yield hops
+
+
 def _error(network: Network, last: Hop, memory: Memory) -> tuple[Hop, ...]:
     """Return the journey of the ICMP error that a hop sent; it is never answered itself."""
     assert last.icmp is not None
-    with memory.lending(last.place, last.icmp.flow):
-        hops = _journey(network, last.place, last.icmp.packet(), memory)
+    hops = _journey(network, last.place, last.icmp.packet(), memory)
     about = hops[-1].sent.about
     if last.icmp.mtu is not None and about is not None and hops[-1].disposition is Disposition.ACCEPTED:
         memory.path_mtu[hops[-1].place, about.dst] = last.icmp.mtu

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from flannelviz.network import Network
-from flannelviz.packet import AnyRow, Disposition, Flow, FlowKey, Hop, IcmpError, Learned, Packet, Step
+from flannelviz.packet import AnyRow, Belonging, Disposition, Flow, FlowKey, Hop, IcmpError, Learned, Packet, Step
 
 
 class Memory:
@@ -26,22 +24,14 @@ class Memory:
         """Return what was learned, as a value."""
         return Learned(self.neighbors, self.fdb, self.flows, self.path_mtu)
 
-    @contextmanager
-    def lending(self, place: str, flow: Flow | None) -> Iterator[None]:
-        """Let `place` know a flow for a while, in place of what it knew before."""
-        before = self.flows
-        if flow is not None:
-            self.flows = before | {(place, key): flow for key in (flow.original, flow.reply)}
-        yield
-        if flow is not None:
-            lent = [(place, key) for key in (flow.original, flow.reply)]
-            learned = {key: found for key, found in self.flows.items() if key not in lent}
-            self.flows = before | learned
+    def track(self, place: str, flow: Flow) -> None:
+        """Note a flow at `place` under both of its directions."""
+        self.flows[place, flow.original] = self.flows[place, flow.reply] = flow
 
-    def track(self, place: str, original: FlowKey, reply: FlowKey) -> None:
-        """Note a new flow at `place` under both of its directions."""
-        flow = Flow(original, reply)
-        self.flows[place, original] = self.flows[place, reply] = flow
+    def forget(self, place: str, flow: Flow) -> None:
+        """Forget a flow at `place`."""
+        for key in (flow.original, flow.reply):
+            self.flows.pop((place, key), None)
 
 
 class Connection(NamedTuple):
@@ -56,7 +46,7 @@ class Connection(NamedTuple):
         return self.flow is not None and self.key != self.flow.original
 
     @property
-    def _other(self) -> FlowKey:
+    def other(self) -> FlowKey:
         """Return the other direction's key: its source is this direction's destination, after all translation."""
         assert self.flow is not None, "a new packet has no flow yet"
         return self.flow.original if self.is_reply else self.flow.reply
@@ -64,12 +54,12 @@ class Connection(NamedTuple):
     @property
     def destination(self) -> tuple[int, int]:
         """Return the address and port to which this direction goes in the end."""
-        return self._other[1], self._other[2]
+        return self.other[1], self.other[2]
 
     @property
     def source(self) -> tuple[int, int]:
         """Return the address and port from which this direction comes in the end."""
-        return self._other[3], self._other[4]
+        return self.other[3], self.other[4]
 
     @property
     def destination_changes(self) -> bool:
@@ -132,20 +122,34 @@ class Visit:
 
     @property
     def state(self) -> str:
-        """Return what `-m conntrack --ctstate` matches."""
-        known = self.connection is not None and self.connection.flow is not None
-        if known:
-            return "ESTABLISHED" if self.packet.about is None else "RELATED"
-        return "NEW" if self.packet.begins_a_flow else "INVALID"
+        """Return what `-m conntrack --ctstate` matches.
+
+        Source: net/netfilter/nf_conntrack_core.c, resolve_normal_ct: a flow is NEW until an answer was seen.
+        """
+        flow = self.connection.flow if self.connection is not None else None
+        if self.connection is None or flow is None:
+            return "NEW" if self.packet.begins_a_flow else "INVALID"
+        if self.packet.about is not None:
+            return "RELATED"
+        return "ESTABLISHED" if flow.answered or self.connection.is_reply else "NEW"
 
     def send_error(self, what: str, source: IPv4Address | None, mtu: int | None = None) -> None:
         """Note the ICMP error that this place sends back; it belongs to the flow of the packet, confirmed or not.
 
         Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_attach.
         """
-        began = self.connection if self.connection is not None and self.connection.flow is None else None
-        flow = Flow(began.key, reversed_key(flow_key(self.packet))) if began is not None else None
-        self.icmp = IcmpError(what, self.place, source, self.packet, flow, mtu)
+        self.icmp = IcmpError(what, self.place, source, self.packet, self._belonging(), mtu)
+
+    def _belonging(self) -> Belonging | None:
+        """Return the flow of the packet, be it unconfirmed or forgotten, and the key of the other direction."""
+        if self.connection is None:
+            return None
+        if self.connection.flow is not None:
+            return self.connection.other, self.connection.flow
+        if not self.packet.begins_a_flow:
+            return None
+        flow = Flow(self.connection.key, reversed_key(flow_key(self.packet)))
+        return flow.reply, flow
 
     def hop(self, disposition: Disposition) -> Hop:
         """Return what happened here."""

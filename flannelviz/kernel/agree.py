@@ -27,8 +27,9 @@ SILENT = frozenset(
     }
 )
 RATIONED = "net unreachable"  # five at once for each sender, then one a second: net/ipv4/route.c, ip_error
-
 UNREACHABLE = "host unreachable"  # for want of a carrier, or of an ARP answer
+# What REJECT's words mean where the kernel says them.
+REJECTED_AS = {"net unreachable": {Disposition.NO_ROUTE}, "port unreachable": {Disposition.REFUSED}}
 REQUEST, REPLY, ERROR = "request", "reply", "ICMP error"
 SERVERS = {REQUEST: "dport", REPLY: "sport"}  # whose port is which
 ASKERS = {REQUEST: "sport", REPLY: "dport"}
@@ -150,6 +151,8 @@ class _Comparison:
             shown |= {Disposition.UNKNOWN, Disposition.NEIGHBOR_UNREACHABLE}
         if model.icmp is not None and model.icmp.what == UNREACHABLE:
             shown |= {Disposition.NEIGHBOR_UNREACHABLE, Disposition.LINK_DOWN}
+        if model.icmp is not None and model.disposition is Disposition.DENIED:
+            shown |= REJECTED_AS.get(model.icmp.what, set())
         if (stuck := self._stuck(model)) is not None:
             shown.add(stuck.disposition)
         return shown

@@ -24,8 +24,10 @@ EXCUSED: tuple[Entry, ...] = (
         "and answers a lab does that, and the reason is compared.",
     ),
     Entry(
-        "why a host is unreachable",
-        "A cable without carrier and an ARP request without answer end in the same ICMP error, and look the same.",
+        "why a host, a net or a port is unreachable",
+        "A cable without carrier and an ARP request without answer end in the same ICMP error, and look the same. So "
+        "does REJECT, which may say `net unreachable` like a place without a route, and says `port unreachable` like "
+        "one where nobody listens.",
     ),
     Entry(
         "an ICMP error of the VPC",
@@ -108,19 +110,13 @@ NOT_DRAWN: tuple[Entry, ...] = (
         "from the Internet.",
     ),
     Entry(
-        "nobody listening to TCP",
-        "That nobody listens is drawn for UDP. A reset that is the first answer makes conntrack forget the flow at "
-        "once, in every place that it passes, and an error about it is then translated no more; the model keeps the "
-        "flow.",
-    ),
-    Entry(
-        "the states NEW and ESTABLISHED in rules that are drawn",
-        "A kernel calls a flow NEW until an answer was seen; the model calls it ESTABLISHED from its second packet on.",
-    ),
-    Entry(
         "chains of one's own among the rules that are drawn",
-        "Rules at random come first in a built-in chain; jumps are those of flanneld and kube-proxy. DNAT is "
-        "not drawn with tunnels, whose outer packet the model does not route anew.",
+        "Rules at random come first in a built-in chain; jumps are those of flanneld and kube-proxy.",
+    ),
+    Entry(
+        "a tunnel in a tunnel",
+        "A lab reads one packet inside another, on VXLAN's port. What DNAT makes of a tunnel's packet goes to an ECS "
+        "therefore, and keeps its port.",
     ),
 )
 

@@ -249,12 +249,9 @@ def _at_the_door(known: Sequence[str], last: Sighting) -> Cause | None:
         return f"{CNI0}{WITHOUT_CARRIER}", Disposition.LINK_DOWN
     if last.dev.startswith(PORT):
         down = f"{CNI0}{DOWN}"
-        return (
-            (down, Disposition.LINK_DOWN)
-            if down in known
-            else (
-                f"not passed on by {CNI0}",
-                Disposition.UNDELIVERABLE,
-            )
-        )
+        if down in known:
+            return down, Disposition.LINK_DOWN
+        return f"not passed on by {CNI0}", Disposition.UNDELIVERABLE
+    if last.dev == LO and last.inner is not None:  # drivers/net/vxlan, vxlan_rcv: it ignores what comes back
+        return "a tunnel's own packet", Disposition.UNDELIVERABLE
     return (f"a frame for {last.dst_mac}", Disposition.UNDELIVERABLE) if last.other_host else None

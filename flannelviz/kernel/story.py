@@ -27,11 +27,12 @@ ENDS_BY_ERROR: Mapping[int, Disposition] = {
     errno.EACCES: Disposition.UNDELIVERABLE,  # a broadcast address
     errno.ENETDOWN: Disposition.LINK_DOWN,
 }
+PORT_UNREACHABLE = "icmp 3/3"
 ICMP_ERRORS: Mapping[str, tuple[str, Disposition]] = {
     "icmp 3/0": ("net unreachable", Disposition.NO_ROUTE),
     "icmp 3/1": ("host unreachable", Disposition.NEIGHBOR_UNREACHABLE),
     "icmp 3/2": ("protocol unreachable", Disposition.DENIED),
-    "icmp 3/3": ("port unreachable", Disposition.DENIED),
+    PORT_UNREACHABLE: ("port unreachable", Disposition.DENIED),
     "icmp 3/4": ("fragmentation needed", Disposition.MTU_EXCEEDED),
     "icmp 3/9": ("net prohibited", Disposition.DENIED),
     "icmp 3/10": ("host prohibited", Disposition.DENIED),
@@ -122,8 +123,7 @@ class Teller:
     def _told_itself(self, start: str, kind: str) -> Disposition | None:
         """Return the end of which a place told itself, by an ICMP error over lo; it has asked nobody before."""
         told = self._icmp_error(start, kind)
-        end = told[1] if told is not None else None
-        return Disposition.LINK_DOWN if end is Disposition.NEIGHBOR_UNREACHABLE else end
+        return self._meant(told[1], start) if told is not None else None
 
     def _explained(self, hop: Hop, last: Sighting | None) -> Hop:
         """Return a hop at which a packet ended in silence, with the end and the reason that its kernel knows."""
@@ -141,15 +141,14 @@ class Teller:
         if often >= LOOP_VISITS and last[-1].ttl <= 1:
             return Disposition.LOOP
         if error is not None:
-            return self._meant(error[1], last[-1])
+            port = error[0].kind == f"{PORT_UNREACHABLE} {kind}"
+            return Disposition.REFUSED if port and last[-1].inner is not None else self._meant(error[1], place)
         flooded = len({s.dev for s in last if s.out and s.dev.startswith(VETH)}) > 1
         return self._asked_in_vain(place) or (Disposition.UNDELIVERABLE if flooded else Disposition.UNKNOWN)
 
-    def _meant(self, end: Disposition, last: Sighting) -> Disposition:
-        """Return the end that an ICMP error stands for: no port but a tunnel's, no neighbour but a device."""
-        if end is Disposition.DENIED and last.inner is not None:
-            return Disposition.REFUSED
-        if end is Disposition.NEIGHBOR_UNREACHABLE and self._asked_in_vain(last.place) is None:
+    def _meant(self, end: Disposition, place: str) -> Disposition:
+        """Return the end that an ICMP error stands for: where no neighbour was asked for, it was a device."""
+        if end is Disposition.NEIGHBOR_UNREACHABLE and self._asked_in_vain(place) is None:
             return Disposition.LINK_DOWN
         return end
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
 
 from flannelviz.model import NodePlan, ServicePlan
+from flannelviz.tables import Match, Rule
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
+from prove.rules import Extra
 from tests.kernel.conftest import MakeLab
 
 WEB = "172.19.0.10"
@@ -29,13 +31,25 @@ def found(
     nodes: int = 2,
     eip: str = "",
     bare: str = "",
+    extra: Extra | None = None,
     **options: Any,
 ) -> Any:
-    """A row: a network, its faults and the packets; `eip` is the node that has one, `bare` the one without pods."""
+    """A row: a network, its faults and the packets; `eip` is the node that has one, `bare` the one without pods.
+
+    `extra` is a rule that no control plane writes.
+    """
     whole = plan(nodes, 2, **options)
     public = [replace(node, eip=EIP) if node.name == eip else node for node in whole.nodes]
     ours = tuple(replace(node, pods=()) if node.name == bare else node for node in public)
-    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets)), id=why)
+    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets), (extra,) if extra else ()), id=why)
+
+
+def rule(place: str, table: Any, chain: str, target: str, **matches: Any) -> Extra:
+    return Extra(place, Rule(target, **matches), table, chain)
+
+
+def rejecting(words: str) -> tuple[str, ...]:
+    return (f"--reject-with icmp-{words}",)
 
 
 PING = Sent("a1", "b1")
@@ -43,6 +57,8 @@ TO_WEB = Sent("a1", WEB, "tcp", dport=80)
 LARGE = Sent("a1", "b1", "udp", dport=53, size=1450)
 FROM_NODE = Sent("node-a", "b1", "udp", dport=53)
 UDP_TO_WEB = replace(TO_WEB, proto="udp")
+UNHEARD = Sent("a1", "b1", "udp", dport=20000, served=False)
+OWN_ETH0 = Match(IPv4Network("192.168.0.1/32"))
 LOOPING = ("vpc-route-wrong-ecs", "node-b")
 CASES = [
     found("a looping flow meets the port of its own answer", [UDP_TO_WEB], LOOPING, **served("b1", proto="udp")),
@@ -172,6 +188,44 @@ CASES = [
         )
         for backend, fabric in (("host-gw", "switch"), ("vxlan", "routed"))
         for proto in ("icmp", "tcp", "udp")
+    ),
+    found(
+        "a flow is new until it was answered",
+        [UNHEARD, replace(UNHEARD, warm=True)],
+        extra=rule("node-a", "filter", "FORWARD", "DROP", ctstate="ESTABLISHED"),
+    ),
+    found(
+        "an error about a flow's answer belongs to it, half translated as it is",
+        [replace(TO_WEB, source="node-a")],
+        extra=rule("node-a", "filter", "INPUT", "REJECT", dst=OWN_ETH0, options=rejecting("host-prohibited")),
+        **served("a1"),
+    ),
+    found(
+        "conntrack forgets a flow that a reset answers, and knows the error about the reset all the same",
+        [replace(TO_WEB, source="node-a", served=False)],
+        extra=rule("node-a", "filter", "INPUT", "REJECT", dst=OWN_ETH0, options=rejecting("host-prohibited")),
+        **served("a1"),
+    ),
+    found(
+        "a tunnel takes nothing that it has sent itself",
+        [PING],
+        backend="vxlan",
+        extra=rule("node-a", "nat", "OUTPUT", "DNAT", to=(IPv4Address("192.168.0.1"), None)),
+    ),
+    found(
+        "an error dies in a tunnel to which nobody listens, and is answered by another one",
+        [Sent("b1", "node-a", "udp", dport=20000, served=False)],
+        ("flanneld-not-running", "node-b"),
+        backend="vxlan",
+    ),
+    *(
+        found(
+            f"REJECT says {words} to a tunnel",
+            [LARGE, PING],
+            backend="vxlan",
+            extra=rule("node-b", "filter", "INPUT", "REJECT", options=rejecting(words)),
+        )
+        for words in ("host-prohibited", "net-unreachable", "port-unreachable")
     ),
 ]
 

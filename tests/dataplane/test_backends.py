@@ -10,7 +10,7 @@ from flannelviz.dataplane.trace import trace
 from flannelviz.faults import break_network
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Packet, Trace
-from flannelviz.tables import Link, SecurityRule
+from flannelviz.tables import Link, Route, SecurityRule
 from flannelviz.topologies import article_plan
 
 A1, B1, NODE_A, NODE_B = "172.16.0.130", "172.16.8.2", "192.168.0.10", "192.168.0.11"
@@ -165,6 +165,15 @@ def test_the_nat_gateway_lets_no_error_about_a_stranger_out(networks: dict[str, 
     found = trace(networks["vxlan"].writing("node-b", lost), "a1", "172.16.8.99")
     assert found.request[-1].icmp.what == "host unreachable"
     assert [(hops[-1].place, hops[-1].disposition) for hops in found.errors] == [("VPC", Disposition.SOURCE_REJECTED)]
+
+
+def test_a_tunnel_that_leads_into_itself_ends(networks: dict[str, Network]) -> None:
+    """A route to the other node by the tunnel itself: the kernel calls it circular, and drops what would go round."""
+    tables = networks["vxlan"].tables("node-a")
+    circular = tables.adding(Route(IPv4Network(f"{NODE_B}/32"), "flannel.1"))
+    found = trace(networks["vxlan"].writing("node-a", circular), "a1", "b1")
+    assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-a")
+    assert found.request[-1].steps[-1].says == "flannel.1 would lead into itself"
 
 
 # --- MTU -------------------------------------------------------------------------------------------------------------

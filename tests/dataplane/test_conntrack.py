@@ -130,3 +130,26 @@ def test_snat_writes_the_port_that_it_names(network: Network) -> None:
     found = to_db(with_chain(network, "node-a", chain), proto="udp", dport=53)
     assert (str(found.source_seen), found.request[-1].sent.sport) == (NODE_A, 1024)
     assert found.ok
+
+
+# --- whether it was answered -----------------------------------------------------------------------------------------
+
+
+def unanswered(network: Network, learned: Learned | None = None) -> Trace:
+    return trace(network, "a1", "db", proto="udp", dport=53, served=False, learned=learned)
+
+
+def test_a_flow_is_new_until_an_answer_was_seen(network: Network) -> None:
+    """An ICMP error is no answer: a rule for what is ESTABLISHED does not see the second packet either."""
+    only_known = Chain("filter", "FORWARD", "ACCEPT", (Rule("DROP", ctstate="ESTABLISHED"),))
+    refusing = with_chain(network, "node-a", only_known)
+    first = unanswered(refusing)
+    assert unanswered(refusing, first.learned).disposition is Disposition.REFUSED
+    answered = trace(network, "a1", "db", proto="udp", dport=53)
+    assert unanswered(refusing, answered.learned).disposition is Disposition.DENIED
+
+
+def test_a_reset_before_any_other_answer_ends_the_flow(network: Network) -> None:
+    found = trace(network, "a1", "db", proto="tcp", dport=80, served=False)
+    assert found.reply[-1].place == "default/a1", "its own packet is translated all the same"
+    assert not [place for place, _ in found.learned.flows if place == "node-a"]

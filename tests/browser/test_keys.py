@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import LabPage, write_cells
 
@@ -67,6 +67,22 @@ def test_a_question_is_answered_with_keys_alone(keyed: LabPage) -> None:
     keyed.page.keyboard.press("Enter")
     question.locator(".fv-answer").wait_for(state="detached")
     keyed.page.wait_for_function(HAS_FOCUS, arg=question.get_by_role("button", name="Commit").element_handle())
+
+
+def test_each_question_keeps_its_own_choice(lab: LabPage, work: Path) -> None:
+    """Radio buttons of one name are one group in the whole page: a choice in one takes away that of the other."""
+    question = "lab.predict('Who?', {'a': 'Not a.', 'b': 'Not b.', 'c': 'It is c.'}, right='c')"
+    write_cells(work / "questions.ipynb", CELLS[0], *[question] * 3)
+    lab.open("questions.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    panels = [lab.outputs().nth(number) for number in (1, 2, 3)]
+    for chosen, panel in enumerate(panels):
+        panel.locator("input[type=radio]").nth(chosen).check()
+        panel.get_by_role("button", name="Commit").click()
+        panel.locator(".fv-answer").wait_for()
+    for chosen, panel in enumerate(panels):
+        expect(panel.locator("input[type=radio]").nth(chosen)).to_be_checked()
+    lab.check_clean()
 
 
 def test_outside_of_the_widgets_the_arrow_keys_are_the_notebooks(keyed: LabPage) -> None:

@@ -10,15 +10,14 @@ import anywidget
 ESM = """
 const KEYED = 'select, input[type=radio], input[type=range], [role=slider], .jupyter-widget-Collapse-header';
 const FOLD = '.jupyter-widget-Collapse-header';
-let groups = 0;
 
 function group(panel) {
   const question = panel.querySelector('.fv-question');
   for (const box of panel.querySelectorAll('.widget-radio-box')) {
     box.setAttribute('role', 'radiogroup');
     if (question) box.setAttribute('aria-label', question.textContent);
-    groups += 1;
-    for (const radio of box.querySelectorAll('input')) radio.name = `fv-group-${groups}`;
+    box.dataset.group ??= `fv-group-${Math.random().toString(36).slice(2)}`;  // each panel has a copy of this module
+    for (const radio of box.querySelectorAll('input')) radio.name = box.dataset.group;
   }
 }
 

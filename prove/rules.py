@@ -61,7 +61,7 @@ def _rule(dice: Random, network: Network, place: str) -> Extra:
     table, chain, targets, devices = dice.choice(CHAINS)
     target = dice.choice(targets)
     proto = dice.choice((None, None, None, "icmp", "tcp", "udp"))
-    to = _to(dice, network, place, chain, target, proto)
+    to = _to(dice, network, place, target, proto)
     if target == "SNAT" and to is None:
         target = "RETURN"
     rule = Rule(
@@ -105,10 +105,10 @@ def _addresses(network: Network) -> list[IPv4Address]:
 
 
 def _to(
-    dice: Random, network: Network, place: str, chain: str, target: str, proto: str | None
+    dice: Random, network: Network, place: str, target: str, proto: str | None
 ) -> tuple[IPv4Address, int | None] | None:
-    """Return what DNAT writes, any address, and SNAT, an own one; what a tunnel sends goes to an ECS, and its port."""
-    if target == "DNAT" and chain == "OUTPUT" and network.plan is not None and network.plan.backend == "vxlan":
+    """Return what DNAT writes, any address, and SNAT, an own one; a tunnel's packet goes to an ECS, and its port."""
+    if target == "DNAT" and network.plan is not None and network.plan.backend == "vxlan":
         return dice.choice([network.ecs[name].address for name in network.ecs]), None
     if target == "DNAT":
         port = dice.choice((None, 80)) if proto in ("tcp", "udp") else None

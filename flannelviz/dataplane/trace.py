@@ -19,6 +19,7 @@ from flannelviz.tables import LO
 
 MAX_HOPS = 600  # a TTL is at most 255, and a hop of the VPC may not count
 LOOP_VISITS = 3
+BURST = 6  # ICMP errors to one destination
 
 
 def trace(
@@ -161,8 +162,14 @@ def _answered(last: Hop) -> bool:
 
 
 def _errors(network: Network, hops: tuple[Hop, ...], memory: Memory) -> Iterator[tuple[Hop, ...]]:
-    """Return the journey of the ICMP error of which the hops came to an end, and of one about the tunnel it was in."""
-    while hops and _answered(hops[-1]):
+    """Return the journey of the ICMP error of which the hops came to an end, and of one about the tunnel it was in.
+
+    Shape: where each error dies in a tunnel again, a machine stops after a burst.
+    Source: net/ipv4/inetpeer.c, XRLIM_BURST_FACTOR.
+    """
+    for _ in range(BURST):
+        if not hops or not _answered(hops[-1]):
+            return
         hops = _error(network, hops[-1], memory)
         yield hops
 

@@ -115,8 +115,8 @@ NOT_DRAWN: tuple[Entry, ...] = (
     ),
     Entry(
         "a tunnel in a tunnel",
-        "A lab reads one packet inside another, on VXLAN's port. What DNAT makes of a tunnel's packet goes to an ECS "
-        "therefore, and keeps its port.",
+        "A lab reads one packet inside another, on VXLAN's port. Where there are tunnels, DNAT leads to an ECS "
+        "therefore, and keeps the port.",
     ),
 )
 

@@ -11,7 +11,7 @@ from flannelviz.faults import break_network
 from flannelviz.model import ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Packet, Trace
-from flannelviz.tables import Rule
+from flannelviz.tables import Chain, Rule
 from flannelviz.topologies import article, article_plan
 
 A1, CNI0_A, NODE_A, NODE_B = "172.16.0.130", "172.16.0.129", "192.168.0.10", "192.168.0.11"
@@ -152,3 +152,12 @@ def test_nobody_answers_a_broadcast_that_nobody_listens_to():
 def test_a_reset_carries_nothing():
     found = trace(article(), "a1", "b1", proto="tcp", dport=80, size=600, served=False)
     assert {hop.sent.size for hop in found.reply} == {40}
+
+
+def test_errors_that_die_in_a_tunnel_come_to_an_end():
+    """DNAT leads the packets of a tunnel to a pod, which refuses each, and the error about it takes the same tunnel."""
+    network = build(replace(article_plan(), backend="vxlan")).network
+    to_b1 = Chain("nat", "PREROUTING", "ACCEPT", (Rule("DNAT", to=(IPv4Address("172.16.8.2"), None)),))
+    astray = network.writing("node-a", network.tables("node-a").adding(to_b1))
+    errors = trace(astray, "b1", "a1").errors
+    assert [hops[-1].disposition for hops in errors] == [Disposition.REFUSED] * 6

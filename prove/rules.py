@@ -109,7 +109,7 @@ def _to(
 ) -> tuple[IPv4Address, int | None] | None:
     """Return what DNAT writes, any address, and SNAT, an own one; a tunnel's packet goes to an ECS, and its port."""
     if target == "DNAT" and network.plan is not None and network.plan.backend == "vxlan":
-        return dice.choice([network.ecs[name].address for name in network.ecs]), None
+        return dice.choice([ecs.address for ecs in network.ecs.values()]), None
     if target == "DNAT":
         port = dice.choice((None, 80)) if proto in ("tcp", "udp") else None
         return dice.choice(_addresses(network)), port

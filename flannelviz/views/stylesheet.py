@@ -111,6 +111,7 @@ _QUIZ = (
     "height:auto;line-height:20px;padding:.15em 0;white-space:normal;font-size:14px;overflow:visible;"
     "align-items:flex-start;cursor:pointer}"
     ".fv-quiz .widget-radio-box label input{margin:2px 0 0;flex:none;width:auto;line-height:1;position:static}"
+    ".fv-quiz .widget-radio-box label:has(:checked:disabled){font-weight:600}"  # a locked choice is a faint dot
     ".fv-answer{margin-top:.5em;padding:.4em .8em;border-left:4px solid var(--fv-lost);background:var(--fv-bg)}"
     ".fv-answer[data-correct=yes]{border-left-color:var(--fv-wrote)}"
     ".fv-verdict{font-weight:700;color:var(--fv-lost)}"

@@ -82,6 +82,9 @@ def test_each_question_keeps_its_own_choice(lab: LabPage, work: Path) -> None:
         panel.locator(".fv-answer").wait_for()
     for chosen, panel in enumerate(panels):
         expect(panel.locator("input[type=radio]").nth(chosen)).to_be_checked()
+        for number in range(3):
+            weight = "600" if number == chosen else "400"
+            expect(panel.locator("label:has(input)").nth(number)).to_have_css("font-weight", weight)
     lab.check_clean()
 
 

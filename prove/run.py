@@ -20,6 +20,7 @@ from prove.paste import pasted
 from prove.shrink import smallest
 from prove.tally import Tally, lines
 
+TRIES = 40  # times that a case is sent where lots are drawn: of two endpoints, one is missed once in 2^40
 AGAIN = 6  # times that a case with a disagreement is asked once more, until each lot has fallen as before
 EACH = 500  # packets after which a run without a terminal says how far it has come
 MOST_LOST = 3  # labs that may fail before a run is given up
@@ -119,7 +120,7 @@ def _disagreements(number: int, drawn: Case, results: list[Compared]) -> Iterato
 def differences(drawn: Case) -> tuple[str, ...]:
     """Return how model and kernel differ about the last packet of a case; none if the case cannot be.
 
-    Shape: where lots are drawn, it is asked until they differ, a few times.
+    Shape: where lots are drawn, the packets are sent until they differ, so often that no endpoint is missed.
     """
     try:
         network = drawn.network()
@@ -128,7 +129,7 @@ def differences(drawn: Case) -> tuple[str, ...]:
             destination_address(network, sent.destination)
         lots = any(len(throws(network, sent)) > 1 for sent in drawn.packets)
         with Lab(network) as lab:
-            tries = (list(compared(network, lab, drawn.packets))[-1] for _ in range(AGAIN if lots else 1))
+            tries = (list(compared(network, lab, drawn.packets))[-1] for _ in range(TRIES if lots else 1))
             return next((one.differences for one in tries if one.differences), ())
     except WiringError as error:
         return (str(error),)

@@ -111,10 +111,10 @@ def test_a_model_that_is_wrong_for_one_endpoint_is_caught(make_lab: MakeLab, mon
     right = forward._decrement
     wrong = plan_network().address("b1")
     monkeypatch.setattr(forward, "_decrement", lambda v, t: None if v.packet.dst == wrong else right(v, t))
-    served = Case(replace(plan(2, 2), services=(SERVICE,)), (), (TO_WEB,) * 8)
+    served = Case(replace(plan(2, 2), services=(SERVICE,)), (), (TO_WEB,) * run.TRIES)
     monkeypatch.setattr(run, "case", lambda seed, number: served)
     found = Run.of(SEED)
-    found.one(0, 8)
+    found.one(0, run.TRIES)
     assert len(found.found) == 1
     assert any("ttl" in words for words in run.differences(replace(served, packets=(TO_WEB,))))
 

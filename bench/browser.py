@@ -69,11 +69,12 @@ def jupyter(scratch: Path) -> Iterator[Any]:
     folder.mkdir(), own.mkdir()
     with serving(Path(sys.executable), folder, own) as server, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
+        context = chromium.new_context()  # one profile, so that JupyterLab's own code is loaded only once
 
         @contextmanager
         def open_page(source: str) -> Iterator[Any]:
             write(folder / NAME, source)
-            with lab_page(chromium, server) as lab:
+            with lab_page(context, server) as lab:
                 lab.open(NAME)
                 assert lab.run_all(), lab.kernel_errors()
                 yield lab

@@ -18,22 +18,27 @@ from flannelviz.topologies import three_nodes
 lab.journey({network})
 """
 # Choose the next of the first options in one of the two lists, and wait until the picture says something else and
-# has been painted: the callback after the next frame.
+# has been painted: the callback after the next frame. The page is asked only when something in the widget has changed.
 MOVE = """async move => {
     const picture = () => document.querySelector('.fv-widget .fv-picture svg')?.outerHTML;
     const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+    const changed = before => new Promise((done, failed) => {
+        const late = setTimeout(() => failed(new Error('no new picture')), 5000);
+        const watch = new MutationObserver(() => {
+            if (picture() === before) return;
+            watch.disconnect(), clearTimeout(late), done();
+        });
+        watch.observe(document.querySelector('.fv-widget'), {subtree: true, childList: true, attributes: true});
+    });
     const select = document.querySelectorAll('.fv-widget .widget-dropdown select')[move % 2];
     const other = document.querySelectorAll('.fv-widget .widget-dropdown select')[(move + 1) % 2];
     let next = select.selectedIndex;
     do next = (next + 1) % Math.min(select.length, 6);
     while (select.options[next].text === other.options[other.selectedIndex].text);
-    const before = picture(), start = performance.now();
+    const drawn = changed(picture()), start = performance.now();
     select.selectedIndex = next;
     select.dispatchEvent(new Event('change', {bubbles: true}));
-    while (picture() === before) {
-        if (performance.now() - start > 5000) throw new Error('no new picture');
-        await new Promise(done => setTimeout(done, 1));
-    }
+    await drawn;
     await painted();
     return performance.now() - start;
 }"""

@@ -120,11 +120,11 @@ class Script:
 
 def _plain(value: Any) -> Any:
     """Return a value as lists, objects, texts and numbers. Shape: versions stay lists, they are the many."""
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple):
         names = getattr(value, "_fields", None)
         if names is not None and names[0] != "step":
             return {name: _plain(item) for name, item in zip(names, value)}
         return [_plain(item) for item in value]
-    return value
+    if isinstance(value, str | int | float) or not is_dataclass(value):
+        return value
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}

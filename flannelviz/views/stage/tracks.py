@@ -26,10 +26,11 @@ def tracks(states: Iterable[Mapping[str, T]]) -> tuple[Track[T], ...]:
     for step, state in enumerate(states):
         if state is not before:
             _insert(order, found, state)
-            for key in {**before, **state}:
-                value = state.get(key)
+            for key, value in state.items():
                 if value != before.get(key):
                     found[key].append((step, value))
+            for key in before.keys() - state.keys():
+                found[key].append((step, None))
         before = state
     return tuple(Track(key, tuple(found[key])) for key in order)
 
@@ -37,11 +38,13 @@ def tracks(states: Iterable[Mapping[str, T]]) -> tuple[Track[T], ...]:
 def _insert(order: list[str], found: dict[str, list[tuple[int, T | None]]], state: Mapping[str, T]) -> None:
     if state.keys() <= found.keys():
         return
-    place = 0
+    place, known = 0, None
     for key in state:
         if key in found:
-            place = order.index(key) + 1
+            known = key
             continue
+        if known is not None:
+            place, known = order.index(known) + 1, None
         order.insert(place, key)
         found[key] = []
         place += 1

@@ -7,7 +7,7 @@ import test from 'node:test';
 const source = await readFile(new URL('../../flannelviz/views/stage/stage.js', import.meta.url), 'utf8');
 const stage = await import(`data:text/javascript;base64,${Buffer.from(source).toString('base64')}`);
 const {
-  VERSION, along, asked, called, changes, keyed, known, lineAt, reach, refusal, sameWalk, toward, usersOf, versionAt,
+  VERSION, along, asked, called, changes, keyed, known, lineAt, reach, read, refusal, sameWalk, toward, usersOf, versionAt,
 } = stage;
 
 const drawn = {
@@ -98,6 +98,12 @@ test('the dot runs along all lines, from the first point to the last', () => {
   assert.deepEqual(along(lines, 1), [10, 30]);
   assert.deepEqual(along([[[3, 4], [3, 4]]], 0.5), [3, 4]);
   assert.equal(along([], 0.5), null);
+});
+
+test('a script comes as a text or as an object, and anything else is refused', () => {
+  assert.deepEqual(read(JSON.stringify(script)), script);
+  assert.equal(read(script), script);
+  for (const broken of ['', '{"version": 1', 'no', undefined]) assert.match(refusal(read(broken)), /Run this cell again/);
 });
 
 test('a state that cannot be shown is refused in a sentence', () => {

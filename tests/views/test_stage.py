@@ -189,6 +189,11 @@ def test_a_question_keeps_the_end_to_itself() -> None:
     assert made.as_html().index("<details>") < made.as_html().index("<img")
 
 
+def test_a_script_is_synced_as_one_text() -> None:
+    made = stage.journey(article(), trace(article(), "a1", "b1"))
+    assert json.loads(made.get_state("script")["script"]) == json.loads(json.dumps(made.script))
+
+
 def test_answers_can_be_read() -> None:
     made = stage.journey(article(), trace(article(), "a1", "b1"), [QUESTION])
     assert made.answered == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -74,9 +75,16 @@ def _name(reference: object) -> str:
 def _stage(name: str, state: Mapping[str, Any]) -> Kept:
     """Return a stage as it was saved, without the module and the sheets that its state brings along."""
     own = f"fv-stage-{name}"
-    return Kept(
-        host(own), {own: {"script": state.get("script"), "step": state.get("step"), "answers": state.get("answers")}}
-    )
+    shown = {"script": _read(state.get("script")), "step": state.get("step"), "answers": state.get("answers")}
+    return Kept(host(own), {own: shown})
+
+
+def _read(script: object) -> object:
+    """Return the values of a script that was saved as text, so that the page holds no text within text."""
+    try:
+        return json.loads(script) if isinstance(script, str) else script
+    except ValueError:
+        return script
 
 
 def _text(html: str) -> str:

@@ -121,6 +121,16 @@ export function along(lines, part) {
   return null;
 }
 
+/** Return the script that was synced as a text or saved as an object; null if it is neither. */
+export function read(saved) {
+  if (typeof saved !== 'string') return saved;
+  try {
+    return JSON.parse(saved);
+  } catch {
+    return null;
+  }
+}
+
 /** Return why a script cannot be shown, in a sentence, or an empty text. */
 export function refusal(script) {
   if (!script || typeof script !== 'object' || !('version' in script)) {
@@ -498,10 +508,9 @@ function twin({ caption, head, rows }) {
 
 // --- the stage -----------------------------------------------------------------------------------------------------
 
-/** Fill `root` with the stage of the model's script, `at` the step, and with the wishes, that a reader has got to.
+/** Fill `root` with the stage of a script, `at` the step, and with the wishes, that a reader has got to.
  * What ends the stage is added to `undo`; `fail` is called with what goes wrong later. */
-function stage(model, root, at, undo, fail) {
-  const script = model.get('script');
+function stage(model, script, root, at, undo, fail) {
   const alone = Boolean(model.get('alone'));
   const last = script.steps.length - 1;
   let step = -1;
@@ -878,7 +887,7 @@ function render({ model, el }) {
 
   /** Draw the script; one with the same walk leaves a reader where they are, another one starts, with nothing answered. */
   function draw(anew) {
-    const script = model.get('script');
+    const script = read(model.get('script'));
     const why = refusal(script);
     const had = root.contains(document.activeElement);
     const stays = !why && now && sameWalk(shown, script);
@@ -887,7 +896,7 @@ function render({ model, el }) {
     if (why) return refuse(root, why);
     try {
       if (anew && !stays) model.set('answers', []);
-      now = stage(model, root, at, undo, fail);
+      now = stage(model, script, root, at, undo, fail);
       shown = script;
     } catch (error) {
       return fail(error);

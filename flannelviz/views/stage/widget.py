@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
@@ -41,7 +42,8 @@ class Stage(anywidget.AnyWidget):
 
     _esm = MODULE
     _css = SHEETS
-    script = traitlets.Dict().tag(sync=True)
+    # As one text: of nested values, both ends would look for buffers, and a saved notebook has a line for each.
+    script = traitlets.Dict().tag(sync=True, to_json=lambda value, _: json.dumps(value, separators=(",", ":")))
     step = traitlets.Int().tag(sync=True)
     answers = traitlets.List().tag(sync=True)
     wish = traitlets.Dict().tag(sync=True)

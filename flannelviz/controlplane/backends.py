@@ -11,11 +11,23 @@ from ipaddress import IPv4Interface, IPv4Network
 from zlib import crc32
 
 from flannelviz.model import BackendKind, Node
-from flannelviz.tables import ETH0, Address, FdbEntry, Link, Neighbor, Origin, Route, Row, Tables
+from flannelviz.tables import (
+    ETH0,
+    VNI,
+    VXLAN_OVERHEAD,
+    VXLAN_PORT,
+    Address,
+    FdbEntry,
+    Link,
+    Neighbor,
+    Origin,
+    Route,
+    Row,
+    Tables,
+)
 
 FLANNELD = "flanneld"
 VXLAN_DEV = "flannel.1"
-VXLAN_OVERHEAD = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +86,7 @@ def _vxlan_own(tables: Tables, node: Node) -> tuple[Row, ...]:
 
     Source: flannel backend/vxlan/{vxlan,device}.go.
     """
-    origin = _origin(node, f"makes {VXLAN_DEV}: VNI 1, UDP 8472, no learning")
+    origin = _origin(node, f"makes {VXLAN_DEV}: VNI {VNI}, UDP {VXLAN_PORT}, no learning")
     eth0 = tables.link(ETH0)
     mtu = (eth0.mtu if eth0 else 1500) - VXLAN_OVERHEAD
     return (

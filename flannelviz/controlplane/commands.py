@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from flannelviz.packet import AnyRow
 from flannelviz.tables import (
+    VNI,
+    VXLAN_PORT,
     Address,
     Chain,
     FdbEntry,
@@ -24,7 +26,7 @@ from flannelviz.tables import (
 )
 
 MAIN = 254
-VXLAN = "id 1 dstport 8472 nolearning dev eth0"  # Source: flannel backend/vxlan/device.go
+VXLAN = f"id {VNI} dstport {VXLAN_PORT} nolearning dev eth0"  # Source: flannel backend/vxlan/device.go
 Placed = tuple[str, AnyRow]  # a place and a row there
 
 

@@ -20,11 +20,11 @@ from flannelviz.dataplane.egress import (
     unknown,
 )
 from flannelviz.dataplane.lookup import broadcast_of, fib, local_address
-from flannelviz.dataplane.tunnel import VNI, VXLAN_PORT, encapsulated, vxlan_device
+from flannelviz.dataplane.tunnel import encapsulated, vxlan_device
 from flannelviz.dataplane.visit import Memory, Visit
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet
-from flannelviz.tables import LO, Link, Origin, Route, Sysctl, Tables
+from flannelviz.tables import LO, VNI, VXLAN_PORT, Link, Origin, Route, Sysctl, Tables
 
 IP_FORWARD = "net.ipv4.ip_forward"
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"

@@ -8,11 +8,10 @@ from flannelviz.dataplane.egress import source_address
 from flannelviz.dataplane.lookup import fib
 from flannelviz.dataplane.visit import Visit
 from flannelviz.packet import Disposition, Packet
-from flannelviz.tables import Link, Route, Tables
+from flannelviz.tables import VXLAN_OVERHEAD, VXLAN_PORT, Link, Route, Tables
 
-VNI, VXLAN_PORT, VXLAN_SPORT = 1, 8472, 50000  # the source port is a hash of the inner flow on a real machine
+VXLAN_SPORT = 50000  # a hash of the inner flow on a real machine
 MOST_LAYERS = 4  # include/net/ip_tunnels.h, IP_TUNNEL_RECURSION_LIMIT
-VXLAN_OVERHEAD = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 
 
 def vxlan_device(tables: Tables) -> Link | None:

@@ -8,6 +8,7 @@ from socket import inet_aton
 from typing import NamedTuple
 
 from flannelviz.kernel.blueprint import Carried, Form, Quote
+from flannelviz.tables import VXLAN_PORT
 
 ETHERNET, IPV4, ARP = 14, 0x0800, 0x0806
 ICMP, TCP, UDP = 1, 6, 17
@@ -17,7 +18,7 @@ DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET = 0x4000, 0x2000, 0x1FFF  # RFC 791
 FRAGMENT = "fragment"  # the kind of the last one of a packet, whose form tells the size of the whole
 TOO_LARGE = (3, 4)  # fragmentation needed: it tells the MTU of the next hop, RFC 1191
 ERRORS = (3, 11, 12)  # destination unreachable, time exceeded, parameter problem
-VXLAN_PORT, VXLAN_HEADER, VNI_FOLLOWS = 8472, 16, 0x08  # Linux's port; bytes, UDP header included; RFC 7348
+VXLAN_HEADER, VNI_FOLLOWS = 16, 0x08  # bytes, UDP header included; RFC 7348
 SYN, SYN_ACK, RESET, FLAGS = 0x02, 0x12, 0x14, 0x16  # of SYN, RST and ACK; a reset of a SYN has an ACK
 MOST_DATA = 1 << 16  # bytes that a reset may acknowledge
 # What a program's SYN has: the largest segment, SACK, timestamps, a window scale. The answer has as many.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flannelviz.kernel.tools import PLUGINS, PLUGINS_PACKAGE, PROGRAMS, plugin_folder, plugin_folders, program
 from flannelviz.network import Network
-from flannelviz.tables import Tables
+from flannelviz.tables import VNI, VXLAN_PORT, Tables
 
 NAMESPACES = ("--user", "--map-root-user", "--net", "--mount")
 INSTEAD = "use the record of one, flannelviz.kernel.recorded(), instead"
@@ -99,7 +99,7 @@ def _no_tunnel(network: Network) -> str | None:
         if link.kind == "vxlan"
     )
     place, link = next(tunnels, ("", None))
-    said = _refusal("link", "add", "type", "vxlan", "id", "1", "dstport", "8472") if link else None
+    said = _refusal("link", "add", "type", "vxlan", "id", str(VNI), "dstport", str(VXLAN_PORT)) if link else None
     if link is None or said is None:
         return None
     return f"{link.name} of {place} is a vxlan device, and this kernel makes none ({said}): run modprobe vxlan"

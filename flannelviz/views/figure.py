@@ -13,7 +13,7 @@ from warnings import catch_warnings, filterwarnings
 from flannelviz.model import visible
 from flannelviz.views.rounds import drawn_stops
 from flannelviz.views.shapes import Box, BoxKind, Move, RowLabel, Scene, Stop, Wire
-from flannelviz.views.theme import DARK, LIGHT, shorten
+from flannelviz.views.theme import ALERTS, DARK, LIGHT, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,6 +111,7 @@ class _Pen:
             box.x, box.y, box.w, box.h, fill, self.colours[role], linewidth=width, linestyle="--" if dashed else "-"
         )
         self.words(box)
+        self.alert(box)
 
     def words(self, box: Box) -> None:
         middle = box.y + box.h / 2
@@ -131,6 +132,18 @@ class _Pen:
             bold = "normal" if box.kind in ("veth", "fold") else "bold"
             self.text(box.middle, middle - shift, box.label, ha="center", weight=bold, mono=box.kind == "veth")
             self.text(box.middle, middle + 8, box.sublabel, ha="center", mono=True)
+
+    def alert(self, box: Box) -> None:
+        """Draw the sign of a note: a triangle with an exclamation mark, filled where there is an error."""
+        if box.note is None:
+            return
+        from matplotlib.patches import Polygon
+
+        (x, y), (fill, line, ink) = box.sign, ALERTS[box.note.severity]
+        corners = [(x, y - 7), (x + 8, y + 6), (x - 8, y + 6)]
+        look: dict[str, Any] = {"facecolor": self.colours[fill], "edgecolor": self.colours[line], "linewidth": 0.9}
+        self.axes.add_patch(Polygon(corners, joinstyle="round", zorder=2.5, **look))  # above the wires
+        self.text(x, y + 1.5, "!", role=ink, weight="bold", ha="center", size=10 * POINTS)
 
     def wire(self, wire: Wire) -> None:
         xs, ys = zip(*wire.points)

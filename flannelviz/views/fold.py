@@ -5,7 +5,7 @@ A count says how many are left out: "+ 4,996 nodes". Whatever a trace touches, o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,8 @@ from flannelviz.tables import ETH0, Chain, Link, Route, RouteEntry, Rule, Tables
 
 MOST_NODES, MOST_OTHERS, MOST_PODS, MOST_ROUTES, MOST_ENTRIES = 4, 2, 6, 5, 8
 T = TypeVar("T")
+Ranks = Mapping[object, int]  # of what goes before others
+NO_RANKS: Ranks = {}
 NO_TABLES = Tables()
 
 
@@ -33,16 +35,23 @@ class Shown:
     entry_lines: int
 
 
-def shown(network: Network, layout: Network, wanted: Collection[str], rows: Collection[object]) -> Shown:
-    """Return what is drawn of `layout`, plus what only `network` has.
+def shown(
+    network: Network,
+    layout: Network,
+    wanted: Collection[str],
+    rows: Collection[object],
+    early: Collection[str] = (),
+) -> Shown:
+    """Return what is drawn of `layout`, plus what only `network` has; places that are `early` go before others.
 
     Shape: at most 4 nodes, 2 other ECS, 6 pods for each node, 5 routes, 8 VPC entries, unless more are wanted.
     """
     homes = {network.pods[name].node for name in wanted if name in network.pods}
     keep = {*wanted, *homes}
-    nodes = _first(_both(_nodes(layout), _nodes(network)), MOST_NODES, keep)
+    nodes = _first(_both(_nodes(layout), _nodes(network)), MOST_NODES, keep, _ranks(_homes(network, early)))
     others = _first(_both(_others(layout), _others(network)), MOST_OTHERS, keep)
-    pods = {node: _pods(network, layout, node, wanted) for node in nodes}
+    ranks = _ranks(early)
+    pods = {node: _pods(network, layout, node, wanted, ranks) for node in nodes}
     routes = {
         place: _first(_both(tables_of(layout, place).routes, tables_of(network, place).routes), MOST_ROUTES, rows)
         for place in nodes
@@ -54,12 +63,13 @@ def shown(network: Network, layout: Network, wanted: Collection[str], rows: Coll
 
 
 def _pods(
-    network: Network, layout: Network, node: str, wanted: Collection[str]
+    network: Network, layout: Network, node: str, wanted: Collection[str], ranks: Ranks
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the pods of a node that are drawn: those on its pod LAN first, then those in its own network."""
     found = _both(layout.pods_on(node), network.pods_on(node))
     host = {name for name in found if (layout.pods.get(name) or network.pods[name]).host_network}
-    kept = _first([*(n for n in found if n not in host), *(n for n in found if n in host)], MOST_PODS, wanted)
+    in_order = [*(n for n in found if n not in host), *(n for n in found if n in host)]
+    kept = _first(in_order, MOST_PODS, wanted, ranks)
     return tuple(n for n in kept if n not in host), tuple(n for n in kept if n in host)
 
 
@@ -123,12 +133,20 @@ def _both(first: Iterable[T], second: Iterable[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys((*first, *second)))
 
 
-def _first(items: Sequence[T], most: int, wanted: Collection[object]) -> tuple[T, ...]:
-    """Return the wanted ones and as many of the first others as there is room for, in their order."""
+def _homes(network: Network, places: Iterable[str]) -> Iterator[str | None]:
+    return (network.pods[name].node if name in network.pods else name for name in places)
+
+
+def _ranks(early: Iterable[object]) -> Ranks:
+    return {item: i for i, item in enumerate(dict.fromkeys(early))}
+
+
+def _first(items: Sequence[T], most: int, wanted: Collection[object], ranks: Ranks = NO_RANKS) -> tuple[T, ...]:
+    """Return the wanted ones and as many others as there is room for, ranked ones before the first, in their order."""
     if len(items) <= most:
         return tuple(items)
     kept = {item for item in items if item in wanted} if wanted else set()
-    for item in items:
+    for item in sorted(items, key=lambda item: ranks.get(item, len(ranks))) if ranks else items:
         if len(kept) >= most:
             break
         kept.add(item)

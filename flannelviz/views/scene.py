@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from flannelviz.model import INTERNET, VPC
@@ -11,8 +11,9 @@ from flannelviz.packet import Disposition, Trace
 from flannelviz.views.fold import host_end, shown, tables_of, touched
 from flannelviz.views.layout import items, lanes, plan
 from flannelviz.views.light import Drawn, light_event, path, row_id
+from flannelviz.views.notes import noted
 from flannelviz.views.podlan import Item
-from flannelviz.views.shapes import Box, Lane, Move, RowLabel, Scene, Stop, Wire, ident
+from flannelviz.views.shapes import Box, Lane, Move, Note, RowLabel, Scene, Stop, Wire, ident
 from flannelviz.views.text import short_place, untold_says
 
 if TYPE_CHECKING:
@@ -26,21 +27,23 @@ def scene(
     event: Event | None = None,
     focus: Iterable[str] = (),
     layout: Network | None = None,
+    notes: Mapping[str, Note] | None = None,
 ) -> Scene:
     """Return the picture of `network`, with the way of `trace` or the work of `event` lit.
 
     `focus` names places that must not be folded away. `layout` is the network whose positions count, the last of a
-    timeline say: what it has and `network` has not (yet) leaves its place empty, so nothing moves.
+    timeline say: what it has and `network` has not (yet) leaves its place empty, so nothing moves. `notes` tells what
+    is wrong with places: as many of them as fit are drawn before others, the first of them first.
 
     Raises: UnknownPlaceError if `focus` names a place that neither network has.
     """
     final = layout or network
     places, rows = touched(trace, event)
-    parts = shown(network, final, places | {_place(network, final, name) for name in focus}, rows)
+    parts = shown(network, final, places | {_place(network, final, name) for name in focus}, rows, notes or ())
     lines = plan(network, final, parts)
     drawn = tuple(items(network, parts, lines))
     drawn += _removed(drawn, items(final, parts, lines), event)
-    boxes = tuple(item for item in drawn if isinstance(item, Box))
+    boxes = noted(network, tuple(item for item in drawn if isinstance(item, Box)), notes or {})
     wires = tuple(item for item in drawn if isinstance(item, Wire))
     labels = tuple(item for item in drawn if isinstance(item, RowLabel))
     wrote, removed = light_event(event, frozenset(item.id for item in drawn)) if event else ((), ())

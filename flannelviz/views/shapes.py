@@ -11,6 +11,7 @@ from typing import Literal
 Point = tuple[float, float]
 Direction = Literal["there", "back"]
 State = Literal["", "unknown", "down", "pending"]
+Severity = Literal["error", "warning", "notice"]
 RowKind = Literal["route", "chain", "unknown", "more"]
 BoxKind = Literal[
     "vpc",
@@ -31,6 +32,14 @@ BoxKind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What is wrong with a place: how grave it is at worst, and in words."""
+
+    severity: Severity
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle with a name: a place, a device of a place, or a count of what is folded away."""
 
@@ -46,6 +55,7 @@ class Box:
     parent: str = ""
     title: str = ""  # the full text, where `label` had to be shortened
     state: State = ""
+    note: Note | None = None
 
     @property
     def right(self) -> float:
@@ -61,6 +71,18 @@ class Box:
     def bottom(self) -> float:
         """Return the y of the lower edge."""
         return self.y + self.h
+
+    @property
+    def name(self) -> str:
+        """Return what the box is called, and what is wrong with it; the second line only if the title lacks it."""
+        title = self.title or self.label
+        called = title if not self.sublabel or self.sublabel in title else f"{title} {self.sublabel}"
+        return f"{called}; {self.note.says}" if self.note else called
+
+    @property
+    def sign(self) -> Point:
+        """Return where the sign of a note stands: by the name of a node, else at the lower right, clear of all text."""
+        return (self.x + 3, self.y + 3) if self.kind == "node" else (self.right - 9, self.bottom + 2)
 
 
 @dataclass(frozen=True, slots=True)

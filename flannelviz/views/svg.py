@@ -17,7 +17,7 @@ from flannelviz.model import visible
 from flannelviz.views.rounds import drawn_stops
 from flannelviz.views.shapes import Box, Lane, Move, Point, RowLabel, Scene, Stop, Wire
 from flannelviz.views.style import STYLE
-from flannelviz.views.theme import NORMAL, SMALL, mono_width, shorten
+from flannelviz.views.theme import ALERTS, NORMAL, SMALL, mono_width, shorten
 
 BADGE_R = 9.5
 DRAWN_ONCE = 4096  # pieces of markup that are kept: the drawings of one journey differ in their light alone
@@ -55,7 +55,9 @@ def data_uri(picture: str) -> str:
 def description(scene: Scene, hop: int | None = None) -> str:
     """Return in words what the picture shows: its places, then the way of the packet."""
     places = [
-        f"{box.label} {box.sublabel}".strip() for box in scene.boxes if box.kind in ("node", "ecs", "pod", "fold")
+        f"{box.label} {box.sublabel}".strip() + (f" ({box.note.severity})" if box.note else "")
+        for box in scene.boxes
+        if box.kind in ("node", "ecs", "pod", "fold")
     ]
     return visible(". ".join([scene.says, "Places: " + ", ".join(places), *_way(scene, hop)]) + ".")
 
@@ -163,13 +165,20 @@ def _box(box: Box, lights: _Lights, prefix: str) -> str:
 def _box_inside(box: Box) -> str:
     radius = {"vpc": 14, "node": 10, "ecs": 10, "lan": 8, "veth": 5, "vswitch": 6}.get(box.kind, 7)
     shape = f'<rect x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.w)}" height="{_n(box.h)}" rx="{radius}"/>'
-    return f"<title>{escape(visible(_name(box)))}</title>{shape}{''.join(_words(box))}"
+    return f"<title>{escape(visible(box.name))}</title>{shape}{''.join(_words(box))}{_alert(box)}"
 
 
-def _name(box: Box) -> str:
-    """Return what a box is called; its second line is added unless the title says it already."""
-    title = box.title or box.label
-    return title if not box.sublabel or box.sublabel in title else f"{title} {box.sublabel}"
+def _alert(box: Box) -> str:
+    """Return the sign of a box with a note: a triangle with an exclamation mark, filled where there is an error."""
+    if box.note is None:
+        return ""
+    fill, line, ink = ALERTS[box.note.severity]
+    return (
+        f'<g class="fv-alert" transform="translate({_n(box.sign[0])} {_n(box.sign[1])})" stroke-linejoin="round">'
+        f'<path d="M0 -7L8 6H-8z" fill="var(--fv-{fill})" stroke="var(--fv-{line})" stroke-width="1.4"/>'
+        f'<path d="M0 -3v4.5M0 4v.1" fill="none" stroke="var(--fv-{ink})" stroke-width="2" stroke-linecap="round"/>'
+        "</g>"
+    )
 
 
 def _words(box: Box) -> Iterator[str]:

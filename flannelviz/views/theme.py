@@ -69,6 +69,12 @@ DARK: Mapping[str, str] = {
     "wrote-tint": "#10392a",
     "on-accent": "#14110d",
 }
+# The sign of a note, by severity: the roles of its surface, its line and the mark in it.
+ALERTS: Mapping[str, tuple[str, str, str]] = {
+    "error": ("lost", "bg", "on-accent"),
+    "warning": ("bg", "ink", "ink"),
+    "notice": ("bg", "ink", "ink"),
+}
 # JupyterLab's own variable for a role, where it has one.
 JUPYTER: Mapping[str, str] = {"bg": "--jp-layout-color0", "ink": "--jp-content-font-color1"}
 
@@ -86,6 +92,7 @@ LINE_ON: tuple[tuple[str, str], ...] = (
     *((line, "bg") for line in ("line", "vpc-line", "cloud-line", "node-line")),
     *((line, "vpc") for line in ("line", "cloud-line", "node-line", "there", "back", "lost", "wrote")),
     *((line, "node") for line in ("line", "kernel-line", "lan-line", "there", "back", "lost", "wrote")),
+    ("lost", "pod"),
     *((line, "lan") for line in ("line", "bridge-line", "pod-line", "there", "back", "lost", "wrote")),
 )  # every border or wire and its ground: 3 to 1 at least
 

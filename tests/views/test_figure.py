@@ -8,12 +8,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Polygon
 
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.views.display import register
 from flannelviz.views.figure import TOLD_APART, capacity_figure, figure, figure_says, figure_svg
 from flannelviz.views.scene import scene
+from flannelviz.views.shapes import Note
+from flannelviz.views.theme import LIGHT
 
 
 def words(found) -> set[str]:
@@ -43,6 +47,15 @@ def test_loss_and_event_are_marked(network: Network, lost: Trace, event: Event):
 def test_an_unknown_end_has_a_question_mark(network: Network, untold: Trace):
     shown = words(figure(scene(network, trace=untold)))
     assert "?" in shown and not any(word.startswith("×") for word in shown)
+
+
+def test_a_noted_place_has_its_sign_filled_where_there_is_an_error(network: Network):
+    notes = {"node-a": Note("error", "has no podCIDR"), "default/b1": Note("warning", "is pending")}
+    found = figure(scene(network, notes=notes))
+    patches = [patch for patch in found.axes[0].patches if isinstance(patch, Polygon)]
+    assert [text.get_text() for text in found.axes[0].texts].count("!") == len(patches) == 2
+    assert {to_hex(patch.get_facecolor()) for patch in patches} == {LIGHT["lost"], LIGHT["bg"]}
+    assert "!" not in words(figure(scene(network)))
 
 
 def test_same_bytes_each_time(network: Network, trace: Trace):

@@ -16,7 +16,7 @@ from flannelviz.packet import Disposition, Trace
 from flannelviz.tables import UNTOLD, UNTOLD_VPC, Route, RouteEntry, Tables, VpcTables
 from flannelviz.views.fold import entry_numbers
 from flannelviz.views.scene import graph, journey_says, scene
-from flannelviz.views.shapes import Box, Scene, ident
+from flannelviz.views.shapes import Box, Note, Scene, ident
 
 
 def labels(drawn: Scene, kind: str) -> list[str]:
@@ -187,6 +187,22 @@ def test_focus_is_never_folded(network: Network):
     drawn = scene(many(network, 9, 90), focus=["n7", "p89"])
     assert {"n7", "n8"} <= set(labels(drawn, "node"))
     assert "p89" in labels(drawn, "pod")
+
+
+def test_a_noted_place_is_drawn_before_others_up_to_what_fits(network: Network):
+    full = many(network, 9, 900)
+    bad, worse = Note("warning", "is full"), Note("error", "has no podCIDR")
+    drawn = scene(full, notes={"default/p898": worse, "n6": bad, **{f"default/p{i}": bad for i in range(7, 400, 9)}})
+    assert labels(drawn, "node") == ["n0", "n1", "n6", "n7"]
+    assert "p898" in labels(drawn, "pod"), "on n7"
+    assert len(labels(drawn, "pod")) == 24
+    assert drawn.box("default_2f.p898").note == worse and drawn.box("n6").note == bad
+
+
+def test_focus_goes_before_notes(network: Network):
+    full = many(network, 9, 90)
+    notes = {f"n{i}": Note("error", "is full") for i in range(4)}
+    assert labels(scene(full, focus=["n5", "n6", "n7", "n8"], notes=notes), "node") == ["n5", "n6", "n7", "n8"]
 
 
 def test_focus_on_nothing_is_refused(network: Network):

@@ -22,6 +22,7 @@ from flannelviz.packet import Disposition, Trace
 from flannelviz.topologies import plan, three_nodes
 from flannelviz.views import stage
 from flannelviz.views.scene import scene
+from flannelviz.views.shapes import Note
 from flannelviz.views.stage import Choice, Question
 from flannelviz.views.stage.assets import MODULE
 from flannelviz.views.stage.drawing import shapes
@@ -29,6 +30,7 @@ from flannelviz.views.stage.page import as_json, page
 from flannelviz.views.stage.script import Script
 from flannelviz.views.stage.scripts import events_script, fault_script, journey_script
 from flannelviz.views.stage.tracks import tracks
+from flannelviz.views.stage.widget import JourneyStage
 from flannelviz.views.svg import svg
 
 HERE = Path(__file__).parent
@@ -300,6 +302,28 @@ def test_whoever_searches_or_unfolds_stays_where_they_are() -> None:
     assert "default/a12" in {place for _, place in made.script["ends"]["places"]}
 
 
+def test_a_note_stays_whatever_a_reader_wishes_for() -> None:
+    huge = large(300, 30)
+    notes = {"node-200": Note("error", "error: has no podCIDR"), "default/a1": Note("warning", "warning: is pending")}
+    made = JourneyStage(huge, None, trace, notes=notes)
+    assert alerts(made) == {"node-200", "default_2f.a1"}, "a noted node is drawn"
+    made.wish = {"find": "node-200", "number": 1}
+    assert alerts(made) == {"node-200", "default_2f.a1"}
+    made.wish = {"source": "default/a1", "destination": "default/b1", "number": 2}
+    assert alerts(made) == {"node-200", "default_2f.a1"} and len(made.script["steps"]) > 1
+    made.wish = {"open": "", "drawn": [place for _, place in made.script["ends"]["places"]], "number": 3}
+    assert "default_2f.a1" in alerts(made) and "is pending" in made.drawing()
+    made.look_at(huge)
+    assert not alerts(made) and "fv-alert" not in made.as_html() + made.drawing()
+
+
+def alerts(made: stage.Stage) -> set[str]:
+    """Return the boxes that have a sign at every step at which they are there."""
+    drawn = made.shown.pictures[0].drawn
+    signed = {i for i, mark in enumerate(drawn.marks) if 'class="fv-alert"' in mark}
+    return {e.key for e in drawn.elements if {version.mark for version in e.at} <= signed}
+
+
 def test_a_fold_opens_its_next_places() -> None:
     made = stage.journey(large(300, 30), None, trace=trace)
     drawn = [place for _, place in made.script["ends"]["places"]]
@@ -411,6 +435,7 @@ def hostile_scripts(name: str) -> list[Script]:
     return [
         journey_script(network, found, asks=True),
         journey_script(network, found, [question]),
+        journey_script(network, None, notes={pods[0]: Note("error", name)}),
         fault_script((network, found), (network, found), name),
     ]
 

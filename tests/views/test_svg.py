@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address as A
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,11 +16,13 @@ from flannelviz.model import Pod, visible
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
 from flannelviz.views.scene import scene
+from flannelviz.views.shapes import Note, Scene, ident
 from flannelviz.views.svg import data_uri, svg
-from flannelviz.views.theme import DARK, LIGHT, LINE_ON, TEXT_ON, cells, contrast, shorten
+from flannelviz.views.theme import ALERTS, DARK, LIGHT, LINE_ON, TEXT_ON, cells, contrast, shorten
 
 GOLDEN = Path(__file__).parent / "golden"
 SVG = "{http://www.w3.org/2000/svg}"
+Frame = tuple[float, float, float, float]  # left, top, right, bottom
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -110,6 +114,98 @@ def test_an_unknown_end_has_a_question_mark_and_no_cross(network: Network, untol
     end = svg(scene(network, trace=untold), hop=2)
     assert 'class="fv-untold"' in end and ">?</text>" in end
     assert 'class="fv-lost"' not in end and "data-lost" not in end
+
+
+NOTES = {
+    "node-a": Note("error", "error: has no podCIDR"),
+    "node-b": Note("warning", "warning: is nearly full"),
+    "default/a1": Note("warning", "warning: is pending"),
+    "default/b1": Note("error", "error: has an address twice"),
+}
+
+
+def signs(picture: str) -> dict[str, ElementTree.Element]:
+    """Return the signs of findings by the box that they stand in."""
+    found = parsed(picture).iterfind(f".//{SVG}g[@class='fv-boxes']/{SVG}g")
+    return {g.get("id", ""): sign for g in found if (sign := g.find(f"{SVG}g[@class='fv-alert']")) is not None}
+
+
+def test_a_finding_has_a_sign_and_its_words_are_in_the_name_of_the_box(network: Network):
+    picture = svg(scene(network, notes=NOTES), prefix="")
+    found = signs(picture)
+    assert set(found) == {ident(place) for place in NOTES}
+    looks = {id: (sign[0].get("d"), sign[0].get("fill")) for id, sign in found.items()}
+    assert len({shape for shape, _ in looks.values()}) == 1, "one sign for all"
+    assert looks["node-a"][1] == "var(--fv-lost)" and looks["node-b"][1] == "var(--fv-bg)", "filled or not"
+    box = parsed(picture).find(f".//{SVG}g[@id='default_2f.b1']")
+    assert box is not None and (box.findtext(f"{SVG}title") or "").endswith("; error: has an address twice")
+    assert "b1 172.16.8.2 (error)" in (parsed(picture).findtext(f"{SVG}desc") or "")
+
+
+def test_a_sign_stays_whatever_is_lit(network: Network, trace: Trace, untold: Trace):
+    for drawn, hop in ((scene(network, trace=trace, notes=NOTES), 3), (scene(network, trace=untold, notes=NOTES), 2)):
+        assert len(signs(svg(drawn, hop=hop))) == len(NOTES)
+
+
+def test_where_nothing_is_wrong_there_is_no_sign(network: Network):
+    assert svg(scene(network, notes={})) == svg(scene(network))
+    assert "fv-alert" not in svg(scene(network))
+
+
+def crowded(network: Network) -> Network:
+    """Return a network with as much text beside the signs as there can be, and with folded pods."""
+    widest = replace(network.pods["default/b1"], ip=A("172.168.188.202"))
+    more = (Pod("default", f"p{i}", "node-a") for i in range(9))
+    return replace(network, pods=network.pods | {pod.place: pod for pod in (widest, *more)})
+
+
+def test_a_sign_overlaps_no_text_and_no_number_of_a_hop(network: Network, trace: Trace, untold: Trace):
+    full = crowded(network)
+    notes = {place: Note("error", "error: x") for place in (*full.nodes, *full.pods)}
+    ways = (scene(network, trace=way, notes=NOTES) for way in (trace, untold))
+    for drawn in (scene(full, notes=notes), *ways):
+        taken = list(texts(svg(drawn)))
+        for sign in frames(drawn):
+            assert not [box for box in taken if overlap(sign, box)], sign
+        assert frames(drawn)
+
+
+def overlap(one: Frame, other: Frame) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def frames(drawn: Scene) -> list[Frame]:
+    """Return the frame of each sign, its line included."""
+    at = [box.sign for box in drawn.boxes if box.note]
+    return [(x - 8.7, y - 7.7, x + 8.7, y + 6.7) for x, y in at]
+
+
+def texts(picture: str) -> Iterator[Frame]:
+    """Yield the frame of every text, and of what stands around a number or a question mark."""
+    for text in parsed(picture).iter(f"{SVG}text"):
+        left, width = extent(text)
+        y = float(text.get("y", 0))
+        yield left, y - 10, left + width, y + 3
+    for group in parsed(picture).iter(f"{SVG}g"):
+        if group.get("class") in ("fv-badge", "fv-untold", "fv-lost"):
+            x, y, w, h = (float(group.find(f"{SVG}rect").get(name)) for name in ("x", "y", "width", "height"))
+            yield x, y, x + w, y + h
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_a_sign_contrasts_with_what_it_stands_on(palette):
+    for fill, line, ink in ALERTS.values():
+        assert contrast(palette[ink], palette[fill]) >= 4.5
+        for ground in ("node", "vpc", "lan", "pod"):
+            assert max(contrast(palette[role], palette[ground]) for role in (fill, line)) >= 3, (fill, line, ground)
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_what_a_finding_says_is_text(network: Network, words: str):
+    picture = svg(scene(network, notes={"node-a": Note("error", words)}))
+    tags = {element.tag.removeprefix(SVG) for element in parsed(picture).iter()}
+    assert not tags & {"script", "img"} and not any("onerror" in element.attrib for element in parsed(picture).iter())
+    assert visible(words) in (parsed(picture).findtext(f".//{SVG}g[@id='fv-node-a']/{SVG}title") or "")
 
 
 def test_hop_that_is_not_there_is_refused(network: Network, trace: Trace):

@@ -77,6 +77,35 @@ def test_the_findings_can_be_copied(cluster):
     assert "error: node-c has 172.16.8.0/25" in text and "\n    kubectl get" in text
 
 
+def test_the_places_of_the_findings_are_marked_in_the_picture(cluster):
+    cluster.example.click()
+    titles = re.findall(r"<title>([^<]*)</title>(?=(?:(?!</g>).)*fv-alert)", cluster.picture)
+    assert sorted(title.split(";")[1].split(",")[0] for title in titles) == [
+        " error: has 172.16.8.0/25",
+        " error: has 172.16.9.7",
+    ]
+    assert titles[0].startswith("default/api-1 172.16.9.7") or titles[1].startswith("default/api-1 172.16.9.7")
+    assert "a triangle with an exclamation mark marks these nodes and pods" in cluster.findings.value
+    cluster.stage.wish = {"source": "default/web-1", "destination": "default/web-2", "number": 1}
+    assert cluster.picture.count('class="fv-alert"') == 2
+    cluster.cidr.value = "172.16.0.0/21"
+    assert cluster.picture.count("lies outside the cluster CIDR 172.16.0.0/21") == 2
+    cluster.cidr.value = ""
+    sound = json.loads(lab.example_dump())
+    sound["items"] = sound["items"][:2]
+    paste(cluster, json.dumps(sound))
+    assert "fv-alert" not in cluster.picture and "triangle" not in cluster.findings.value
+
+
+def test_a_finding_with_markup_in_it_is_text_in_the_picture(cluster):
+    dump = json.loads(lab.example_dump())
+    dump["items"][0]["spec"]["podCIDR"] = f'{EVIL}"]]>'
+    paste(cluster, json.dumps(dump))
+    assert "has podCIDR" in cluster.picture and "<img" not in cluster.picture
+    marks = "".join(cluster.stage.script["pictures"][0]["drawn"]["marks"])
+    assert "&lt;img src=x" in marks and "<img" not in marks
+
+
 def test_one_is_not_many(cluster):
     one = json.loads(lab.example_dump())
     one["items"] = [one["items"][0], one["items"][3]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 
@@ -14,7 +14,7 @@ from flannelviz.views.cards import because_text, event_card, hop_card, packet_te
 from flannelviz.views.light import lost_word
 from flannelviz.views.moments import Moments, ends_of
 from flannelviz.views.scene import journey_says, scene
-from flannelviz.views.shapes import Box, Scene
+from flannelviz.views.shapes import Box, Note, Scene
 from flannelviz.views.stage.drawing import drawn
 from flannelviz.views.stage.inside import Used, inside
 from flannelviz.views.stage.script import Ends, Picture, Question, Script, Step, Twin
@@ -36,15 +36,17 @@ def journey_script(
     questions: Sequence[Question] = (),
     *,
     focus: Sequence[str] = (),
+    notes: Mapping[str, Note] | None = None,
     asks: bool = False,
 ) -> Script:
     """Return the script of a journey: nothing lit at step 0, then hop by hop; without a trace, of a network as it is.
 
-    `focus` names places that must not be folded away; the first of them is shown first. With `asks` there is somebody
+    `focus` names places that must not be folded away; the first of them is shown first. `notes` tells what is wrong
+    with places. With `asks` there is somebody
     who answers when a reader chooses other ends, searches, or opens what is folded.
     """
     trace = _named(network, trace or Trace("", "", (), Disposition.UNKNOWN))
-    whole = scene(network, trace=trace if trace.hops else None, focus=focus)
+    whole = scene(network, trace=trace if trace.hops else None, focus=focus, notes=notes)
     says = _said(whole.says, trace, questions)
     picture, uses = _way(network, trace, whole, len(trace.hops), says)
     hops = (_hop(trace, k, uses[k]) for k in range(1, len(trace.hops) + 1))
@@ -64,9 +66,11 @@ def journey_script(
     )
 
 
-def journey_drawing(network: Network, trace: Trace | None, focus: Sequence[str] = ()) -> str:
+def journey_drawing(
+    network: Network, trace: Trace | None, focus: Sequence[str] = (), notes: Mapping[str, Note] | None = None
+) -> str:
     """Return the SVG that stands for a journey where nothing runs: the whole way, every hop lit."""
-    return svg(scene(network, trace=trace if trace and trace.hops else None, focus=focus))
+    return svg(scene(network, trace=trace if trace and trace.hops else None, focus=focus, notes=notes))
 
 
 def _named(network: Network, trace: Trace) -> Trace:

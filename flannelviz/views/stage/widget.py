@@ -18,6 +18,7 @@ from flannelviz.network import Network
 from flannelviz.packet import Trace
 from flannelviz.views.fold import MOST_NODES, MOST_PODS
 from flannelviz.views.markup import left_aligned, table_html, what_went_wrong
+from flannelviz.views.shapes import Note
 from flannelviz.views.stage.assets import MODULE, SHEETS
 from flannelviz.views.stage.page import page, write_whole
 from flannelviz.views.stage.script import Question, Script
@@ -120,7 +121,10 @@ def _ends(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
 
 
 class JourneyStage(Stage):
-    """A journey whose ends a reader chooses on the picture; `trace` is the data plane's function."""
+    """A journey whose ends a reader chooses on the picture; `trace` is the data plane's function.
+
+    `notes` tells what is wrong with places of `network`: their boxes show it, whatever a reader wishes for.
+    """
 
     def __init__(
         self,
@@ -128,15 +132,17 @@ class JourneyStage(Stage):
         journey: Trace | None,
         trace: Callable[..., Trace],
         questions: Iterable[Question] = (),
+        notes: Mapping[str, Note] | None = None,
     ) -> None:
-        self.network, self.journey, self._trace = network, journey, trace
+        self.network, self.journey, self._trace, self._notes = network, journey, trace, notes
         self._focus: tuple[str, ...] = ()
         self._questions = tuple(questions)
         super().__init__(self._written(), self._drawn)
         self.observe(self._on_wish, names="wish")
 
     def _written(self) -> Script:
-        return journey_script(self.network, self.journey, self._questions, focus=self._focus, asks=True)
+        network, journey, questions = self.network, self.journey, self._questions
+        return journey_script(network, journey, questions, focus=self._focus, notes=self._notes, asks=True)
 
     def _on_wish(self, change: Any) -> None:
         wish: Mapping[str, Any] = change["new"]
@@ -163,9 +169,9 @@ class JourneyStage(Stage):
         self._questions = ()
         self._focus_on(())
 
-    def look_at(self, network: Network) -> None:
-        """Show another network, through which no packet has been sent yet."""
-        self.network, self.journey, self._questions = network, None, ()
+    def look_at(self, network: Network, notes: Mapping[str, Note] | None = None) -> None:
+        """Show another network, through which no packet has been sent yet, and what is wrong with its places."""
+        self.network, self.journey, self._questions, self._notes = network, None, (), notes
         self._focus_on(())
 
     def find(self, text: str) -> None:
@@ -220,4 +226,4 @@ class JourneyStage(Stage):
         self.show(self._written(), self._drawn)
 
     def _drawn(self) -> str:
-        return journey_drawing(self.network, self.journey, self._focus)
+        return journey_drawing(self.network, self.journey, self._focus, self._notes)

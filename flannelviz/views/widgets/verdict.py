@@ -9,9 +9,9 @@ from typing import Any
 
 from flannelviz.model import visible
 from flannelviz.views.markup import marked, table_html
+from flannelviz.views.notes import ORDER, ordered
 from flannelviz.views.widgets.fullness import first_rows
 
-ORDER = ("error", "warning", "notice")
 MARKS = {"error": "\N{MULTIPLICATION X}", "warning": "\N{WARNING SIGN}"}
 NOTHING = "nothing contradicts itself"
 ALL_WELL = f"{NOTHING}: no podCIDR or address is given twice or lies outside"
@@ -20,6 +20,10 @@ UNCHECKED = {
     "nodes": "pod addresses checked against each other; the dump holds no nodes, so no podCIDR was",
 }
 PART = "\N{EN DASH}"  # the mark of a verdict on a part: neither good nor bad
+IN_PICTURE = (
+    "In the picture below, a triangle with an exclamation mark marks these nodes and pods, filled where there is an "
+    "error; rest the pointer on it to read what is wrong."
+)
 MOST_WARNINGS = 30
 
 
@@ -54,7 +58,7 @@ def findings_table(found: Any, part: str = "") -> str:
     """Return what is wrong in the allocation, each with the command that shows it, errors first."""
     if not found.findings:
         return f'<p class="fv-table">{escape(part or ALL_WELL)}.</p>'
-    rows = ((f.severity, f.subject, f.message, f"`{f.command}`") for f in _ordered(found.findings))
+    rows = ((f.severity, f.subject, f.message, f"`{f.command}`") for f in ordered(found.findings))
     head = ("severity", "about", "what is wrong", "command that shows it")
     return table_html(f"Findings: {len(found.findings)}", head, first_rows(rows, len(found.findings), len(head)))
 
@@ -64,19 +68,14 @@ def findings_html(found: Any) -> str:
     if not found.findings:
         return ""
     text = escape(findings_text(found))
-    return (
-        f"{findings_table(found)}<details><summary>The findings as text, to copy</summary><pre>{text}</pre></details>"
-    )
+    copied = f"<details><summary>The findings as text, to copy</summary><pre>{text}</pre></details>"
+    return f"{findings_table(found)}<p>{IN_PICTURE}</p>{copied}"
 
 
 def findings_text(found: Any) -> str:
     """Return every finding as plain text: what is wrong, then the command that shows it."""
-    lines = (f"{f.severity}: {f.subject} {f.message}\n    {f.command}" for f in _ordered(found.findings))
+    lines = (f"{f.severity}: {f.subject} {f.message}\n    {f.command}" for f in ordered(found.findings))
     return "\n".join("\n".join(visible(part) for part in line.split("\n")) for line in lines)
-
-
-def _ordered(findings: Sequence[Any]) -> list[Any]:
-    return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 
 
 def warnings_table(warnings: Sequence[Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from ipaddress import IPv4Network
 from typing import Any
@@ -14,7 +14,9 @@ from flannelviz.model import parse_network
 from flannelviz.network import Network
 from flannelviz.packet import Trace
 from flannelviz.views.markup import marked, picture_html
+from flannelviz.views.notes import notes_of
 from flannelviz.views.scene import size_says
+from flannelviz.views.shapes import Note
 from flannelviz.views.stage.widget import JourneyStage
 from flannelviz.views.widgets.fields import text_box
 from flannelviz.views.widgets.fullness import bars_svg, blocks_table, levels_table
@@ -195,7 +197,7 @@ class YourCluster(Panel):
         return None if self.cidr_field.message.value else self._cluster_cidr()
 
     def _show(self, network: Network, allocated: Any) -> None:
-        self._draw(network)
+        self._draw(network, notes_of(allocated.findings))
         self.cluster, self.allocated = network, allocated
         self.summary.value = verdict_html(allocated.findings, f"{self._size()}, read from {self._name}", self._part())
         self.findings.value = findings_html(allocated)
@@ -203,12 +205,12 @@ class YourCluster(Panel):
         self.levels.value = levels_table(allocated) + picture_html(bars_svg(allocated))
         self.table.value = blocks_table(allocated)
 
-    def _draw(self, network: Network) -> None:
+    def _draw(self, network: Network, notes: Mapping[str, Note]) -> None:
         if self.stage is None:
-            self.stage = JourneyStage(network, None, self._trace)
+            self.stage = JourneyStage(network, None, self._trace, notes=notes)
             self.slot.children = (self.stage,)
         else:
-            self.stage.look_at(network)
+            self.stage.look_at(network, notes)
 
 
 def too_large(name: str, size: int) -> str:

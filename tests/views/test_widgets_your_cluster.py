@@ -85,7 +85,7 @@ def test_the_places_of_the_findings_are_marked_in_the_picture(cluster):
         " error: has 172.16.9.7",
     ]
     assert titles[0].startswith("default/api-1 172.16.9.7") or titles[1].startswith("default/api-1 172.16.9.7")
-    assert "a triangle with an exclamation mark marks these nodes and pods" in cluster.findings.value
+    assert "a triangle with an exclamation mark marks the nodes and pods named here" in cluster.findings.value
     cluster.stage.wish = {"source": "default/web-1", "destination": "default/web-2", "number": 1}
     assert cluster.picture.count('class="fv-alert"') == 2
     cluster.cidr.value = "172.16.0.0/21"

@@ -42,8 +42,8 @@ def journey_script(
     """Return the script of a journey: nothing lit at step 0, then hop by hop; without a trace, of a network as it is.
 
     `focus` names places that must not be folded away; the first of them is shown first. `notes` tells what is wrong
-    with places. With `asks` there is somebody
-    who answers when a reader chooses other ends, searches, or opens what is folded.
+    with places. With `asks` there is somebody who answers when a reader chooses other ends, searches, or opens what is
+    folded.
     """
     trace = _named(network, trace or Trace("", "", (), Disposition.UNKNOWN))
     whole = scene(network, trace=trace if trace.hops else None, focus=focus, notes=notes)

@@ -123,8 +123,13 @@ def rule_words(rule: Rule) -> str:
     words += [f"-m conntrack --ctstate {rule.ctstate}"] if rule.ctstate else []
     words += [f"-m mark {'! ' * rule.mark_negated}--mark {rule.mark[0]:#x}/{rule.mark[1]:#x}"] if rule.mark else []
     words += [f"-m comment --comment '{rule.comment}'"] if rule.comment else []
-    words += [f"-m statistic --mode random --probability {rule.probability:.5f}"] if rule.probability else []
+    words += [f"-m statistic --mode random --probability {_decimals(rule.probability)}"] if rule.probability else []
     return " ".join([*words, "-j", rule.target, *_written(rule), *rule.options])
+
+
+def _decimals(probability: float) -> str:
+    """Return a probability with five decimals, as kube-proxy 1.12 writes it, or with ten where it has as many."""
+    return f"{probability:.5f}" if round(probability, 5) == probability else f"{probability:.10f}"
 
 
 def _written(rule: Rule) -> Iterator[str]:

@@ -46,7 +46,7 @@ def service_chains(plan: ClusterPlan, endpoints: Sequence[Sequence[IPv4Address]]
 
 
 def _refusing(plan: ClusterPlan, endpoints: Sequence[Sequence[IPv4Address]]) -> tuple[Chain, ...]:
-    """Return the filter chain that refuses Services without an endpoint; kube-proxy makes it even where it is empty."""
+    """Return the filter chain that refuses Services without an endpoint, or none where there is nothing to refuse."""
     empty = [service for service, addresses in zip(plan.services, endpoints, strict=True) if not addresses]
     origin = _origin("syncs its rules", f"{len(empty)} Services without endpoints")
     rules = tuple(
@@ -89,7 +89,7 @@ def _one_service(
     marks = _marking(plan, door)
     seps = ["KUBE-SEP-" + _hash(f"{name}{service.proto}{address}:{target}") for address, target in endpoints]
     chosen = tuple(
-        Rule(sep, probability=_probability(len(seps) - i), origin=origin, comment=_choice(plan, name, end))
+        Rule(sep, probability=_probability(plan, len(seps) - i), origin=origin, comment=_choice(plan, name, end))
         for i, (sep, end) in enumerate(zip(seps, endpoints, strict=True))
     )
     ends = tuple(_endpoint(sep, service, name, end, origin) for sep, end in zip(seps, endpoints, strict=True))
@@ -117,12 +117,12 @@ def _choice(plan: ClusterPlan, name: str, endpoint: Endpoint) -> str:
     return name if plan.rules == "v0.10" else f"{name} -> {endpoint[0]}:{endpoint[1]}"
 
 
-def _probability(left: int) -> float | None:
+def _probability(plan: ClusterPlan, left: int) -> float | None:
     """Return the chance of a rule with `left` endpoints still to choose from; the last one takes what is left.
 
-    Source: kube-proxy 1.12 prints five decimals.
+    Source: proxier.go, computeProbability: 1.12 prints five decimals, today's kube-proxy ten.
     """
-    return None if left == 1 else round(1 / left, 5)
+    return None if left == 1 else round(1 / left, 5 if plan.rules == "v0.10" else 10)
 
 
 def _endpoint(chain: str, service: ServicePlan, name: str, endpoint: Endpoint, origin: Origin) -> Chain:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flannelviz.controlplane.commands import rule_words
 from flannelviz.controlplane.kube_proxy import kube_proxy_synced, service_chains
 from flannelviz.controlplane.timeline import build
 from flannelviz.model import ClusterPlan, ServicePlan
@@ -57,14 +58,15 @@ def test_todays_chains_are_what_a_node_printed_hashes_and_all() -> None:
 # --- the shape -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rules", ERAS)
 @pytest.mark.parametrize(
-    ("endpoints", "chances"),
+    ("rules", "endpoints", "chances"),
     [
-        (1, [None]),
-        (2, [0.5, None]),
-        pytest.param(3, [0.33333, 0.5, None], id="fact-49: three endpoints"),
-        (7, [0.14286, 0.16667, 0.2, 0.25, 0.33333, 0.5, None]),
+        ("v0.10", 1, [None]),
+        ("v0.10", 2, [0.5, None]),
+        pytest.param("v0.10", 3, [0.33333, 0.5, None], id="fact-49: three endpoints"),
+        ("v0.10", 7, [0.14286, 0.16667, 0.2, 0.25, 0.33333, 0.5, None]),
+        ("head", 3, [0.3333333333, 0.5, None]),
+        ("head", 7, [0.1428571429, 0.1666666667, 0.2, 0.25, 0.3333333333, 0.5, None]),
     ],
 )
 def test_each_endpoint_gets_its_share_of_what_is_left(rules: str, endpoints: int, chances: list[float | None]) -> None:
@@ -75,9 +77,18 @@ def test_each_endpoint_gets_its_share_of_what_is_left(rules: str, endpoints: int
     assert [rule.target for rule in choosing] == [chain.name for chain in named(chains, "KUBE-SEP-")]
 
 
-@pytest.mark.parametrize(("endpoints", "printed"), [(3, "0.33332999982"), (7, "0.14286000002"), (2, "0.50000000000")])
-def test_iptables_prints_a_chance_as_the_kernel_keeps_it(endpoints: int, printed: str) -> None:
-    lines = saved(chains_of(tuple(f"172.16.8.{n + 2}" for n in range(endpoints))))
+@pytest.mark.parametrize(
+    ("rules", "endpoints", "printed"),
+    [
+        ("v0.10", 3, "0.33332999982"),
+        ("v0.10", 7, "0.14286000002"),
+        ("v0.10", 2, "0.50000000000"),
+        ("head", 3, "0.33333333349"),
+        ("head", 7, "0.14285714272"),
+    ],
+)
+def test_iptables_prints_a_chance_as_the_kernel_keeps_it(rules: str, endpoints: int, printed: str) -> None:
+    lines = saved(chains_of(tuple(f"172.16.8.{n + 2}" for n in range(endpoints)), rules=rules))
     assert any(f"-m statistic --mode random --probability {printed} -j KUBE-SEP-" in line for line in lines)
 
 
@@ -160,6 +171,12 @@ def test_every_node_gets_the_same_rules_and_their_author_is_kube_proxy() -> None
     )
     assert a == b
     assert {rule.origin.component for chain in a for rule in chain.rules} == {"kube-proxy"}
+
+
+@pytest.mark.parametrize(("rules", "written"), [("v0.10", "0.33333 "), ("head", "0.3333333333 ")])
+def test_a_command_has_the_decimals_of_its_kube_proxy(rules: str, written: str) -> None:
+    chains = chains_of(PODS, rules=rules)
+    assert any(f"--probability {written}" in rule_words(rule) for chain in chains for rule in chain.rules)
 
 
 def test_the_artefact_holds_the_commands_in_full() -> None:

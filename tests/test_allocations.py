@@ -114,6 +114,50 @@ def kubeadm_dump() -> str:
     return json.dumps({"kind": "List", "items": items})
 
 
+UNREAD = Node("node-c", pod_cidr_text="fd00::/64")
+UNTOLD = pod("a1", None, phase="Running")
+NEW_FAMILY = pod("a1", None, phase="Running", other_ips=("fd00::5",))
+
+
+@pytest.mark.parametrize(
+    ("things", "cidrs", "addresses", "of_node_a"),
+    [
+        ((UNREAD,), "? of ?", "? of ?", None),
+        ((NODE_A, UNREAD, pod("a1", "172.16.0.130")), "? of ?", "? of ?", "1 of 125 (1 %)"),
+        ((NODE_A, UNTOLD, pod("a2", "172.16.0.130")), "1 of ?", "? of 125", "? of 125"),
+        ((NODE_A, NEW_FAMILY, pod("a2", "172.16.0.130")), "1 of ?", "1 of 125 (1 %)", "1 of 125 (1 %)"),
+        ((NODE_A, pod("a1", None, phase="Pending")), "1 of ?", "0 of 125 (0 %)", "0 of 125 (0 %)"),
+    ],
+)
+def test_what_cannot_be_read_is_not_zero(
+    things: tuple[Node | Pod, ...], cidrs: str, addresses: str, of_node_a: str | None
+) -> None:
+    found = allocation(cluster(*things))
+    assert [str(level.fill) for level in found.levels[1:]] == [cidrs, addresses]
+    assert {block.node: str(block.fill) for block in found.blocks}.get("node-a") == of_node_a
+
+
+def test_a_pod_of_another_family_says_so() -> None:
+    (finding,) = allocation(cluster(NODE_A, NEW_FAMILY)).findings
+    assert finding.code == "pod-ip-unknown" and "has only fd00::5" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("on_it", "severity"),
+    [
+        ((), "error"),
+        ((pod("a1", None, phase="Pending"),), "error"),
+        ((pod("a1", "192.168.0.10", host_network=True),), "error"),
+        ((pod("a1", "192.168.1.9"),), "notice"),
+    ],
+)
+def test_a_node_without_podcidr_whose_pods_have_addresses_is_no_flannel_node(
+    on_it: tuple[Pod, ...], severity: str
+) -> None:
+    found = allocation(cluster(node("node-a", None, "192.168.0.10"), *on_it)).findings
+    assert [one.severity for one in found if one.code == "pod-cidr-missing"] == [severity]
+
+
 def test_a_skipped_block_is_a_gap() -> None:
     found = allocation(read_kubectl(kubeadm_dump()).network)
     assert [(b.node, str(b.pod_cidr), b.fill.used, b.host_network) for b in found.blocks] == [

@@ -206,18 +206,22 @@ def block_count(cluster: Extent, mask: int | None) -> int | None:
 
 def cluster_fill(network: Network, cluster: Extent, mask: int | None, taken: list[int]) -> Fill:
     """Return how many blocks are taken, of how many where the cluster CIDR is a fact."""
+    count = None if cluster.basis == "at least" else block_count(cluster, mask)
     if "nodes" in network.unknown:
         return Fill(None, None)
+    if any(node.pod_cidr_text for node in network.nodes.values()):
+        return Fill(None, count)
     if block_count(cluster, mask) is None:
         return Fill(len({node.pod_cidr for node in network.nodes.values()} - {None}), None)
-    return Fill(len(taken), None if cluster.basis == "at least" else block_count(cluster, mask))
+    return Fill(len(taken), count)
 
 
 def pods_fill(network: Network, blocks: Iterable[Block]) -> Fill:
-    """Return how many addresses of all podCIDRs are held."""
+    """Return how many addresses of all podCIDRs are held; what a podCIDR holds that cannot be read is unknown."""
     if "nodes" in network.unknown:
         return Fill(None, None)
-    return sum_of(block.fill for block in blocks if block.pod_cidr is not None)
+    unread = {name for name, node in network.nodes.items() if node.pod_cidr_text}
+    return sum_of(block.fill for block in blocks if block.pod_cidr is not None or block.node in unread)
 
 
 def gaps_in(cluster: Extent, mask: int | None, taken: list[int]) -> Iterator[Gap]:

@@ -25,6 +25,7 @@ class _OnNode:
     held: set[int] = field(default_factory=set)
     host_network: int = 0
     waiting: int = 0
+    untold: int = 0  # whose address the dump does not say
     finished: int = 0
     outside: int = 0
 
@@ -85,16 +86,25 @@ def _host_network_findings(network: Network, pod: Pod, on: _OnNode | None) -> It
 
 def _waiting_findings(network: Network, pod: Pod, on: _OnNode | None) -> Iterator[Finding]:
     """Return that a pod has no address: a fact of a built network, but of a dump only where the pod is Pending."""
+    if network.plan is None and pod.phase != "Pending":
+        yield _untold(pod, on)
+        return
     if on is not None:
         on.waiting += 1
-    if network.plan is None and pod.phase != "Pending":
-        message = f"is {pod.phase}, but its address is not known"
-        yield of_pod("notice", "pod-ip-unknown", pod, message)
-        return
     state = f"is on {pod.node} without an address" if pod.node is not None else "is not scheduled to a node"
     command = f"kubectl describe {named(pod)}"
     message = f"{state}: {pod.message}" if pod.message else state
     yield Finding("warning", "pod-pending", pod.place, message, command)
+
+
+def _untold(pod: Pod, on: _OnNode | None) -> Finding:
+    """Return that the dump does not say which address a pod has: one of another family is none of its podCIDR."""
+    if pod.other_ips:
+        message = f"is {pod.phase} and has only {', '.join(pod.other_ips)}; this model knows IPv4 alone"
+        return of_pod("notice", "pod-ip-unknown", pod, message)
+    if on is not None:
+        on.untold += 1
+    return of_pod("notice", "pod-ip-unknown", pod, f"is {pod.phase}, but its address is not known")
 
 
 def _address_of_pod_findings(tally: Tally, pod: Pod, on: _OnNode | None, ip: int) -> Iterator[Finding]:
@@ -148,11 +158,12 @@ def block_of(node: Node, tally: Tally) -> Block:
 
 
 def _used(node: Node, on: _OnNode, network: Network) -> int | None:
-    """Return how many addresses are held: what host-local says where it is known, else what pods show."""
+    """Return how many addresses are held: what host-local says where it is known, else what pods show, if all do."""
     tables = network.written.get(node.name)
     if tables is not None and tables.lan is not None:
         return len(tables.lan.ipam.held)
-    return None if "pods" in network.unknown or node.pod_cidr is None else len(on.held)
+    known = "pods" not in network.unknown and node.pod_cidr is not None and not on.untold
+    return len(on.held) if known else None
 
 
 def by_pod_cidr(block: Block) -> tuple[bool, int, int]:

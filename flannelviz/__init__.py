@@ -18,6 +18,8 @@ _MODULE_OF = {
     "NodePlan": "model",
     "ServicePlan": "model",
     "VSwitch": "model",
+    "parse_address": "model",
+    "parse_network": "model",
     "Network": "network",
     "Event": "network",
     "Tables": "tables",

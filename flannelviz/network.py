@@ -38,8 +38,18 @@ class Network:
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __repr__(self) -> str:
-        origin = "" if self.plan else ", imported"
-        return f"<Network: {len(self.nodes)} nodes, {len(self.pods)} pods, {len(self.vpc.routes)} VPC entries{origin}>"
+        return f"<Network: {self.size}{'' if self.plan else ', imported'}>"
+
+    @property
+    def size(self) -> str:
+        """Return how many nodes, pods and VPC entries there are; what the input did not tell is unknown, not 0."""
+        counts = (
+            ("node", "nodes", None if "nodes" in self.unknown else len(self.nodes)),
+            ("pod", "pods", None if "pods" in self.unknown else len(self.pods)),
+            ("VPC entry", "VPC entries", None if "route_tables" in self.vpc.unknown else len(self.vpc.routes)),
+        )
+        told = (f"{many} unknown" if n is None else f"{n:,} {one if n == 1 else many}" for one, many, n in counts)
+        return ", ".join(told)
 
     def places(self) -> Iterator[str]:
         """Return every place: pods by node, nodes and other ECS, the VPC, the Internet.

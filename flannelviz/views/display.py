@@ -9,12 +9,13 @@ from typing import Any
 from flannelviz.model import visible
 from flannelviz.network import Event, Network
 from flannelviz.packet import Hop, Learned, Trace
-from flannelviz.tables import Tables, VpcTables
+from flannelviz.tables import Chain, File, RouteTable, Tables, VpcTables
 from flannelviz.views import html, sheets
 from flannelviz.views.figure import figure_says
 from flannelviz.views.frames import frame_html
 from flannelviz.views.picture import figure_picture
-from flannelviz.views.rowtext import row_text
+from flannelviz.views.rowtext import ROWS, row_text
+from flannelviz.views.ruletext import iptables_s
 from flannelviz.views.scene import journey_says
 from flannelviz.views.sheets import Sheet
 from flannelviz.views.text import hop_says, trace_text
@@ -37,10 +38,13 @@ def register(shell: Any = None) -> bool:
     formatters = shell.display_formatter.formatters
     for kind, to_html in HTML.items():
         formatters["text/html"].for_type(kind, to_html)
+    for kind in TEXT:
         formatters["text/plain"].for_type(kind, _plainly)
     for name, to_sheets in ALLOCATED.items():
         formatters["text/html"].for_type_by_name(*name, partial(_sheets_html, to_sheets))
         formatters["text/plain"].for_type_by_name(*name, _plainly)
+    formatters["text/html"].for_type_by_name(*IMPORTED, imported_html)
+    formatters["text/plain"].for_type_by_name(*IMPORTED, _plainly)
     formatters["text/html"].for_type_by_name("matplotlib.figure", "Figure", _figure_html)
     for module in PANDAS:
         formatters["text/html"].for_type_by_name(module, "DataFrame", frame_html)
@@ -68,7 +72,10 @@ def _plainly(value: object, printer: Any, cycle: bool) -> None:
 def describe(value: object) -> str:
     """Return a value as plain text, for a terminal; what has no words of its own shows its repr."""
     kind = type(value)
-    to_sheets = ALLOCATED.get((kind.__module__, kind.__qualname__))
+    name = (kind.__module__, kind.__qualname__)
+    if name == IMPORTED:
+        return imported_text(value)
+    to_sheets = ALLOCATED.get(name)
     if to_sheets is not None:
         return "\n\n".join(map(_sheet_text, to_sheets(value))) or NO_FINDING
     words = next((TEXT[base] for base in kind.__mro__ if base in TEXT), None)
@@ -94,9 +101,7 @@ def network_text(network: Network) -> str:
     """Return a network as its size, and its nodes as kubectl shows them."""
     lines = kubectl_nodes(network).split("\n")
     rest = [f"+ {len(lines) - MOST_LINES:,} nodes"] if len(lines) > MOST_LINES else []
-    counts = {"nodes": len(network.nodes), "pods": len(network.pods), "VPC route entries": len(network.vpc.routes)}
-    size = ", ".join(f"{what} unknown" if what in network.unknown else f"{n:,} {what}" for what, n in counts.items())
-    return "\n".join([size, *(lines[:MOST_LINES] if network.nodes else []), *rest])
+    return "\n".join([network.size, *(lines[:MOST_LINES] if network.nodes else []), *rest])
 
 
 def tables_text(tables: Tables) -> str:
@@ -138,8 +143,40 @@ def event_text(event: Event) -> str:
     lines = [f"{event.number}. {event.component} ({event.stage} stage): {event.action}"]
     lines += [f"  + {place}: {row_text(row)}" for place, row in event.wrote]
     lines += [f"  - {place}: {row_text(row)}" for place, row in event.removed]
-    lines += [f"  {event.artefact.path}"] if event.artefact else []
-    return "\n".join(visible(line) for line in lines)
+    told = "\n".join(visible(line) for line in lines)
+    return f"{told}\n\n{file_text(event.artefact)}" if event.artefact else told
+
+
+def file_text(file: File) -> str:
+    """Return a file as its path and its text."""
+    return "\n".join(visible(line) for line in (f"{file.path}:", *file.text.splitlines()))
+
+
+def route_table_text(table: RouteTable) -> str:
+    """Return a VPC route table: its name, its kind, and its entries."""
+    entries = [f"  {visible(row_text(entry))}" for entry in table.entries]
+    rest = [f"  + {len(entries) - MOST_LINES:,} entries"] if len(entries) > MOST_LINES else []
+    return "\n".join([visible(f"{table.id} ({table.kind}):"), *entries[:MOST_LINES], *rest])
+
+
+def chain_text(chain: Chain) -> str:
+    """Return a chain as `iptables -S` prints it."""
+    return iptables_s(Tables(chains=(chain,)), chain.table, chain.name)
+
+
+def imported_text(found: Any) -> str:
+    """Return what was read of a dump: the network as text, and what was not used."""
+    return "\n\n".join([network_text(found.network), *map(_sheet_text, _warnings(found))])
+
+
+def imported_html(found: Any) -> str:
+    """Return what was read of a dump: the network as its picture and tables, and what was not used."""
+    return html.network_html(found.network) + "".join(map(html.sheet_html, _warnings(found)))
+
+
+def _warnings(found: Any) -> list[Sheet]:
+    sheet = sheets.warnings(found.warnings)
+    return [sheet] if sheet.rows else []
 
 
 def journey_text(trace: Trace) -> str:
@@ -147,6 +184,7 @@ def journey_text(trace: Trace) -> str:
     return f"{journey_says(trace)}\n{trace_text(trace)}"
 
 
+IMPORTED = ("flannelviz.importers.kubectl", "Imported")  # by name, as below
 ALLOCATED: dict[tuple[str, str], Callable[[Any], list[Sheet]]] = {  # by name: a view imports no allocation
     ("flannelviz.allocations", "Allocation"): lambda found: [_levels(found), *_findings(found.findings)],
     ("flannelviz.allocations.findings", "Findings"): _findings,
@@ -162,6 +200,7 @@ HTML: dict[type, Callable[[Any], str]] = {
     Event: html.event_html,
 }
 TEXT: dict[type, Callable[[Any], str]] = {
+    **dict.fromkeys(ROWS, row_text),
     Network: network_text,
     Trace: journey_text,
     Hop: hop_text,
@@ -169,4 +208,7 @@ TEXT: dict[type, Callable[[Any], str]] = {
     Tables: tables_text,
     VpcTables: vpc_text,
     Event: event_text,
+    File: file_text,
+    RouteTable: route_table_text,
+    Chain: chain_text,
 }

@@ -176,3 +176,4 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     SnatEntry: lambda row: f"SNAT {row.source} to {row.eip}",
     Flow: flow_text,
 }
+ROWS = tuple(_WORDS)  # every kind of row that has words

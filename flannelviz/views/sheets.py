@@ -201,6 +201,11 @@ def findings(found: Iterable[Any]) -> Sheet:
     return _sheet("findings", ("severity", "code", "subject", "message", "command"), rows)
 
 
+def warnings(found: Iterable[Any]) -> Sheet:
+    """Return what of an input was not used: any objects with a severity, and words of their own."""
+    return _sheet("not used", ("severity", "what was not used"), ((one.severity, str(one)) for one in found))
+
+
 # --- journeys and events ------------------------------------------------------------------------------------------
 
 

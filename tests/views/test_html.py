@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from ipaddress import IPv4Network
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import Node, Pod
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
-from flannelviz.tables import File
+from flannelviz.tables import Chain, File, Match, Route, RouteEntry, RouteTable, Rule, VpcTables
 from flannelviz.views import display, html
 
 TAGS = {"div", "img", "table", "caption", "b", "thead", "tbody", "tr", "th", "td", "code", "p", "pre"}
@@ -89,13 +92,68 @@ def test_long_tables_are_counted(network: Network):
 
 
 def test_plain_text_for_a_terminal(network: Network, trace: Trace, event: Event):
-    assert display.describe(network).startswith("2 nodes, 3 pods, 5 VPC route entries\nNAME")
+    assert display.describe(network).startswith("2 nodes, 3 pods, 5 VPC entries\nNAME")
     assert display.describe(trace).splitlines()[0] == "a1 to b1: request and reply arrive"
     assert display.describe(trace.request[1]).startswith("node-a routes to 192.168.0.253 by default route\nlookups:")
     assert "  + VPC: 172.16.8.0/25 Instance i-node-b" in display.describe(event)
     assert display.describe(network.written["node-a"]).startswith("addresses:\ninterface")
     assert display.describe(network.vpc).startswith("VPC routes:")
     assert display.describe(3) == "3"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "vpc_unknown", "size"),
+    [
+        ((), (), "1 node, 1 pod, 0 VPC entries"),
+        (("pods",), ("route_tables",), "1 node, pods unknown, VPC entries unknown"),
+        (("nodes",), (), "nodes unknown, 1 pod, 0 VPC entries"),
+    ],
+)
+def test_what_the_input_does_not_tell_is_not_counted(unknown: tuple[str, ...], vpc_unknown: tuple[str, ...], size: str):
+    vpc = VpcTables(unknown=frozenset(vpc_unknown))
+    one = Network(nodes={"n": Node("n")}, pods={"d/p": Pod("d", "p")}, vpc=vpc, unknown=frozenset(unknown))
+    assert display.describe(one).splitlines()[0] == size
+    assert repr(one) == f"<Network: {size}, imported>"
+
+
+ENTRY = RouteEntry(IPv4Network("172.16.8.0/25"), "Instance", "i-node-b")
+RULE = Rule("ACCEPT", src=Match(IPv4Network("172.16.0.0/16")))
+
+
+@pytest.mark.parametrize(
+    ("value", "lines"),
+    [
+        (File("/run/flannel/subnet.env", "A=1\nB=2\n"), ["/run/flannel/subnet.env:", "A=1", "B=2"]),
+        (ENTRY, ["172.16.8.0/25 Instance i-node-b (Custom)"]),
+        (RouteTable("vtb-1", entries=(ENTRY,)), ["vtb-1 (System):", "  172.16.8.0/25 Instance i-node-b (Custom)"]),
+        (
+            Chain("filter", "FLANNEL-FWD", rules=(RULE,)),
+            ["-N FLANNEL-FWD", "-A FLANNEL-FWD -s 172.16.0.0/16 -j ACCEPT"],
+        ),
+        (Route(IPv4Network("0.0.0.0/0"), "eth0"), ["default dev eth0"]),
+    ],
+)
+def test_a_file_a_table_and_a_row_have_words(value: object, lines: list[str]):
+    shell = InteractiveShell()
+    assert display.register(shell)
+    assert display.describe(value).splitlines() == lines
+    assert shell.display_formatter.format(value)[0]["text/plain"].splitlines() == lines
+
+
+def test_an_event_shows_its_artefact(event: Event):
+    written = replace(event, artefact=File("/run/x", "first\nsecond\n"))
+    assert display.describe(written).endswith("\n\n/run/x:\nfirst\nsecond")
+
+
+def test_a_dump_shows_its_network_and_what_was_not_used():
+    nodes = [{"kind": "Node", "metadata": {"name": f"n{i}"}, "spec": {"podCIDR": 7}} for i in range(300)]
+    found = read_kubectl(json.dumps({"kind": "List", "items": nodes}))
+    shell = InteractiveShell()
+    assert display.register(shell)
+    shown, _ = shell.display_formatter.format(found)
+    assert shown["text/plain"] == display.describe(found)
+    assert shown["text/plain"].startswith("300 nodes, pods unknown") and "not used:" in shown["text/plain"]
+    assert "<b>not used</b>" in shown["text/html"] and len(shown["text/html"]) < 80_000
 
 
 def test_ipython_learns_how_to_show_values(network: Network, trace: Trace):

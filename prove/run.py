@@ -14,13 +14,12 @@ from flannelviz.dataplane.trace import destination_address
 from flannelviz.errors import FlannelvizError, LabError, WiringError
 from flannelviz.kernel import Lab, why_not
 from flannelviz.kernel.ledger import ledger_lines
-from prove.case import Case, Compared, compared, throws
+from prove.case import Case, Compared, compared, tries
 from prove.draw import PACKETS, case
 from prove.paste import pasted
 from prove.shrink import smallest
 from prove.tally import Tally, lines
 
-TRIES = 40  # times that a case is sent where lots are drawn: of two endpoints, one is missed once in 2^40
 AGAIN = 6  # times that a case with a disagreement is asked once more, until each lot has fallen as before
 EACH = 500  # packets after which a run without a terminal says how far it has come
 MOST_LOST = 3  # labs that may fail before a run is given up
@@ -127,10 +126,10 @@ def differences(drawn: Case) -> tuple[str, ...]:
         for sent in drawn.packets:
             network.place(sent.source)
             destination_address(network, sent.destination)
-        lots = any(len(throws(network, sent)) > 1 for sent in drawn.packets)
+        often = range(tries(network, drawn.packets))
         with Lab(network) as lab:
-            tries = (list(compared(network, lab, drawn.packets))[-1] for _ in range(TRIES if lots else 1))
-            return next((one.differences for one in tries if one.differences), ())
+            last = (list(compared(network, lab, drawn.packets))[-1] for _ in often)
+            return next((one.differences for one in last if one.differences), ())
     except WiringError as error:
         return (str(error),)
     except FlannelvizError:

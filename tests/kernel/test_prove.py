@@ -19,7 +19,7 @@ from flannelviz.model import NodePlan, ServicePlan
 from flannelviz.network import Network
 from flannelviz.topologies import plan
 from prove import run
-from prove.case import HIDDEN, Case, Compared, Sent
+from prove.case import HIDDEN, TRIES, Case, Compared, Sent
 from prove.draw import PROTOCOLS, WAYS, case
 from prove.paste import pasted
 from prove.run import DISAGREED, INTERRUPTED, NO_LAB, Disagreement, Run
@@ -107,16 +107,30 @@ def test_only_the_same_lots_forgive(
     assert (result.differences == ()) is forgiven
 
 
-def test_a_model_that_is_wrong_for_one_endpoint_is_caught(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_wrong_for_one_endpoint_is_caught(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the proof, and by each run of the test that it prints."""
     right = forward._decrement
     wrong = plan_network().address("b1")
     monkeypatch.setattr(forward, "_decrement", lambda v, t: None if v.packet.dst == wrong else right(v, t))
-    served = Case(replace(plan(2, 2), services=(SERVICE,)), (), (TO_WEB,) * run.TRIES)
+    served = Case(replace(plan(2, 2), services=(SERVICE,)), (), (TO_WEB,) * TRIES)
     monkeypatch.setattr(run, "case", lambda seed, number: served)
     found = Run.of(SEED)
-    found.one(0, run.TRIES)
+    found.one(0, TRIES)
     assert len(found.found) == 1
-    assert any("ttl" in words for words in run.differences(replace(served, packets=(TO_WEB,))))
+    once = replace(served, packets=(TO_WEB,))
+    assert any("ttl" in words for words in run.differences(once))
+    with pytest.raises(AssertionError):
+        run_pasted(once, tmp_path)
+    monkeypatch.undo()
+    run_pasted(once, tmp_path)
+
+
+def run_pasted(case: Case, folder: Path) -> None:
+    """Run the test that a case is printed as."""
+    (folder / "test_pasted.py").write_text(pasted(case, "pasted"))
+    runpy.run_path(str(folder / "test_pasted.py"))["test_pasted"]()
 
 
 # --- a disagreement, shown small -------------------------------------------------------------------------------------
@@ -174,12 +188,10 @@ def test_a_broken_model_is_caught_shrunk_and_printed(
     assert any("ttl" in line for line in wrong)
     small = run.shrunk(Disagreement(0, crowded, wrong))
     assert small.case == replace(crowded, plan=plan(1, 1), faults=())
-    (tmp_path / "test_pasted.py").write_text(pasted(small.case, "small", small.differences))
-    pasted_test = runpy.run_path(str(tmp_path / "test_pasted.py"))["test_small"]
     with pytest.raises(AssertionError):
-        pasted_test()
+        run_pasted(small.case, tmp_path)
     monkeypatch.undo()
-    pasted_test()
+    run_pasted(small.case, tmp_path)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -220,12 +220,21 @@ def _report(run: Run, seconds: float, interrupted: bool) -> None:
 
 
 def _show(run: Run) -> int:
-    """Print the disagreements: the first few as test cases of the smallest size, the others by their number."""
-    for found in run.found[:SHOWN]:
-        small = shrunk(found)
-        print(f"\n# python -m prove --seed {run.seed} --case {found.number}\n")
-        print(pasted(small.case, f"case_{run.seed}_{found.number}", small.differences), flush=True)
-    rest = ", ".join(str(found.number) for found in run.found[SHOWN:])
+    """Print the disagreements: the first few as test cases of the smallest size, the others by their number.
+
+    Shape: after an interrupt the one at hand is among the others.
+    """
+    rest, status = list(run.found), DISAGREED
+    try:
+        for found in run.found[:SHOWN]:
+            small = shrunk(found)
+            print(f"\n# python -m prove --seed {run.seed} --case {found.number}\n")
+            print(pasted(small.case, f"case_{run.seed}_{found.number}", small.differences), flush=True)
+            rest.remove(found)
+    except KeyboardInterrupt:
+        print("\ninterrupted while a disagreement was shrunk")
+        status = INTERRUPTED
     if rest:
-        print(f"\nmore of them, each by python -m prove --seed {run.seed} --case NUMBER: {rest}")
-    return DISAGREED
+        numbers = ", ".join(str(found.number) for found in rest)
+        print(f"\nmore of them, each by python -m prove --seed {run.seed} --case NUMBER: {numbers}")
+    return status

@@ -282,6 +282,32 @@ def test_an_interrupt_tells_what_is_proven_and_leaves_nothing(make_lab: MakeLab,
     assert (files(), list(folder.iterdir())) == (before, [])
 
 
+def test_an_interrupt_while_shrinking_tells_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first is shown, the second is being shrunk, the third has not had its turn."""
+    one, *others = (Disagreement(number, Case(plan(2, 1), (), (PING,)), ("x",)) for number in (4, 5, 6))
+
+    def shrinking(found: Disagreement) -> Disagreement:
+        if found != one:
+            raise KeyboardInterrupt
+        return found
+
+    def all_found(into: Run, packets: int, jobs: int) -> None:
+        into.found.extend((one, *others))
+
+    monkeypatch.setattr(run, "why_not", lambda: None)
+    monkeypatch.setattr(run, "run_all", all_found)
+    monkeypatch.setattr(run, "shrunk", shrinking)
+    assert run.main(["--seed", "3"]) == INTERRUPTED
+    said = capsys.readouterr().out
+    assert "def test_case_3_4() -> None:" in said
+    assert said.endswith(
+        "\ninterrupted while a disagreement was shrunk\n"
+        "\nmore of them, each by python -m prove --seed 3 --case NUMBER: 5, 6\n"
+    )
+
+
 # --- the ledger ------------------------------------------------------------------------------------------------------
 
 

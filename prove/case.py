@@ -77,9 +77,14 @@ class Compared:
     differences: tuple[str, ...]
     lots: tuple[str, ...] = ()
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Return whether lots were drawn, and each is known, so that another try may have the same."""
+        return bool(self.lots) and HIDDEN not in self.lots
+
     def is_repeated_by(self, other: Compared) -> bool:
         """Return whether another try had the same lots, so that the same must come of it."""
-        return HIDDEN not in self.lots and self.lots == other.lots
+        return self.is_repeatable and self.lots == other.lots
 
 
 HIDDEN = "hidden"

@@ -84,10 +84,11 @@ class Run:
     def _asked_again(self, drawn: Case, first: list[Compared]) -> list[Compared]:
         """Return the results after doubtful ones were asked again: what then agrees, with the same lots, is forgiven.
 
-        A busy machine may show less than the kernel did; another endpoint of a Service shows something else.
+        Doubtful is only what a lot was drawn for: to know why a packet died in silence a lab sends it again, and a
+        Service may send each another way. Without a lot the kernel does the same each time, and nothing is forgiven.
         """
         results = list(first)
-        doubtful = {number for number, one in enumerate(first) if one.differences and one.is_repeated_by(one)}
+        doubtful = {number for number, one in enumerate(first) if one.differences and one.is_repeatable}
         for _ in range(AGAIN):
             if not doubtful or self.stop.is_set():
                 break

@@ -14,6 +14,7 @@ import pytest
 from flannelviz.dataplane import forward
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import LabError, WiringError
+from flannelviz.faults import break_network
 from flannelviz.kernel import cannot_hold, ledger, probe
 from flannelviz.model import NodePlan, ServicePlan
 from flannelviz.network import Network
@@ -226,6 +227,19 @@ def test_a_kernel_with_other_tables_disagrees(
     monkeypatch.setattr(run, "Lab", other)
     assert run.main(["--case", "1", "--seed", "3"]) == DISAGREED
     assert "    # the kernel of node-a and its tables differ in the routes default\n" in capsys.readouterr().out
+
+
+def test_plugins_that_make_other_tables_disagree(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model's pod has no default route, and no fault has taken it: the plugin made one."""
+    healthy = Case(plan(1, 1), (), (Sent("default/a1", "node-a"),))
+    wrong = break_network(healthy.network(), "pod-without-default-route", "default/a1")
+    monkeypatch.setattr(run, "case", lambda seed, number: healthy)
+    monkeypatch.setattr(Case, "network", lambda self: wrong)
+    assert run.main(["--case", "1", "--seed", "3"]) == DISAGREED
+    said = capsys.readouterr().out
+    assert "    # what the plugins make is not what the tables say, it takes default/a1: route del default via" in said
 
 
 def test_a_long_run_tells_how_far_it_has_come(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -19,7 +20,7 @@ from flannelviz.kernel import cannot_hold, ledger, probe
 from flannelviz.model import NodePlan, ServicePlan
 from flannelviz.network import Network
 from flannelviz.topologies import plan
-from prove import run
+from prove import rules, run
 from prove.case import HIDDEN, TRIES, Case, Compared, Sent
 from prove.draw import PROTOCOLS, WAYS, case
 from prove.paste import pasted
@@ -63,6 +64,14 @@ def test_a_lab_holds_every_way_that_is_drawn() -> None:
 def test_a_seed_and_a_number_make_the_same_case_again(number: int) -> None:
     assert case(SEED, number) == case(SEED, number)
     assert case(SEED, number) != case(SEED + 1, number)
+
+
+@pytest.mark.parametrize(("proto", "anywhere"), [(None, False), ("udp", False), ("tcp", True), ("icmp", True)])
+def test_only_what_a_tunnel_may_match_is_led_to_an_ecs(proto: str | None, anywhere: bool) -> None:
+    network = Case(plan(2, 2, backend="vxlan"), (), ()).network()
+    drawn = [rules._to(Random(number), network, "node-a", "DNAT", proto) for number in range(50)]
+    led = {to[0] for to in drawn if to is not None}
+    assert (led <= {ecs.address for ecs in network.ecs.values()}) is not anywhere
 
 
 def test_a_case_is_the_same_on_a_machine_without_room(monkeypatch: pytest.MonkeyPatch) -> None:

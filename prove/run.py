@@ -198,17 +198,25 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run_all(run: Run, packets: int, jobs: int) -> None:
-    """Run as many cases as it takes, some at once; an interrupt stops them at their next packet."""
-    wanted = [(number, min(PACKETS, packets - PACKETS * number)) for number in range(-(-packets // PACKETS))]
+    """Run as many cases as it takes, some at once; an interrupt stops them at their next packet.
+
+    Each thread takes the next case for itself: a pool that is interrupted while it is given work may never end
+    (concurrent/futures/thread.py, submit, leaves a lock behind).
+    """
+    wanted = iter([(number, min(PACKETS, packets - PACKETS * number)) for number in range(-(-packets // PACKETS))])
+
+    def work() -> None:
+        for number, few in wanted:
+            run.one(number, few)
+            with run.lock:
+                _progress(run, packets)
+
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            waiting = [pool.submit(run.one, *each) for each in wanted]
-            for done in as_completed(waiting):
+            for done in as_completed([pool.submit(work) for _ in range(jobs)]):
                 done.result()
-                _progress(run, packets)
         except BaseException:
             run.stop.set()
-            pool.shutdown(cancel_futures=True)
             raise
         finally:
             _progress(run, 0)

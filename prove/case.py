@@ -77,12 +77,18 @@ class Compared:
     differences: tuple[str, ...]
     lots: tuple[str, ...] = ()
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Return whether lots were drawn, and each is known, so that another try may have the same."""
+        return bool(self.lots) and HIDDEN not in self.lots
+
     def is_repeated_by(self, other: Compared) -> bool:
         """Return whether another try had the same lots, so that the same must come of it."""
-        return HIDDEN not in self.lots and self.lots == other.lots
+        return self.is_repeatable and self.lots == other.lots
 
 
 HIDDEN = "hidden"
+TRIES = 40  # times that a case is sent where lots are drawn: of two endpoints, one is missed once in 2^40
 
 
 def throws(network: Network, sent: Sent) -> tuple[float | None, ...]:
@@ -95,6 +101,11 @@ def throws(network: Network, sent: Sent) -> tuple[float | None, ...]:
     asked = next((s for s in services if s.cluster_ip == address), None)
     count = len(asked.endpoints) if asked is not None else 0
     return tuple((number + 0.5) / count for number in range(count)) if count > 1 else (None,)
+
+
+def tries(network: Network, packets: Sequence[Sent]) -> int:
+    """Return how often packets are to be sent, one after the other, so that a kernel draws every endpoint."""
+    return TRIES if any(len(throws(network, sent)) > 1 for sent in packets) else 1
 
 
 def compared(network: Network, lab: Lab, packets: Sequence[Sent]) -> Iterator[Compared]:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from prove.case import Case, Sent, throws
+from prove.case import Case, Sent, throws, tries
 
 WIDTH = 120
 MOST_LINES = 8  # of differences
@@ -73,6 +73,10 @@ def _network(case: Case) -> Iterator[str]:
 
 def _packets(case: Case) -> Iterator[str]:
     network, deeper = case.network(), INDENT * 2
+    often = tries(network, case.packets)
+    if often > 1:
+        yield f"{deeper}for _ in range({often}):  # a kernel draws endpoints by lot"
+        deeper += INDENT
     for sent in case.packets:
         yield f"{deeper}kernel = lab.trace({_arguments(sent, warm=sent.warm)})"
         asked = f"network, {_arguments(sent)}" + (", learned=model.learned" if sent.warm else "")

@@ -108,7 +108,8 @@ def _to(
     dice: Random, network: Network, place: str, target: str, proto: str | None
 ) -> tuple[IPv4Address, int | None] | None:
     """Return what DNAT writes, any address, and SNAT, an own one; a tunnel's packet goes to an ECS, and its port."""
-    if target == "DNAT" and network.plan is not None and network.plan.backend == "vxlan":
+    tunnels = network.plan is not None and network.plan.backend == "vxlan"
+    if target == "DNAT" and tunnels and proto in (None, "udp"):
         return dice.choice([ecs.address for ecs in network.ecs.values()]), None
     if target == "DNAT":
         port = dice.choice((None, 80)) if proto in ("tcp", "udp") else None

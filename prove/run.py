@@ -14,13 +14,13 @@ from flannelviz.dataplane.trace import destination_address
 from flannelviz.errors import FlannelvizError, LabError, WiringError
 from flannelviz.kernel import Lab, why_not
 from flannelviz.kernel.ledger import ledger_lines
-from prove.case import Case, Compared, compared, throws
+from flannelviz.tables import CNI0
+from prove.case import Case, Compared, compared, tries
 from prove.draw import PACKETS, case
 from prove.paste import pasted
 from prove.shrink import smallest
 from prove.tally import Tally, lines
 
-TRIES = 40  # times that a case is sent where lots are drawn: of two endpoints, one is missed once in 2^40
 AGAIN = 6  # times that a case with a disagreement is asked once more, until each lot has fallen as before
 EACH = 500  # packets after which a run without a terminal says how far it has come
 MOST_LOST = 3  # labs that may fail before a run is given up
@@ -85,10 +85,11 @@ class Run:
     def _asked_again(self, drawn: Case, first: list[Compared]) -> list[Compared]:
         """Return the results after doubtful ones were asked again: what then agrees, with the same lots, is forgiven.
 
-        A busy machine may show less than the kernel did; another endpoint of a Service shows something else.
+        Doubtful is only what a lot was drawn for: to know why a packet died in silence a lab sends it again, and a
+        Service may send each another way. Without a lot the kernel does the same each time, and nothing is forgiven.
         """
         results = list(first)
-        doubtful = {number for number, one in enumerate(first) if one.differences and one.is_repeated_by(one)}
+        doubtful = {number for number, one in enumerate(first) if one.differences and one.is_repeatable}
         for _ in range(AGAIN):
             if not doubtful or self.stop.is_set():
                 break
@@ -102,11 +103,24 @@ class Run:
         """Return what came of a case, or of its beginning if the run is stopped meanwhile."""
         network, found = drawn.network(), []
         with Lab(network) as lab:
+            _check_plugins(drawn, lab)
             for one in compared(network, lab, drawn.packets):
                 found.append(one)
                 if self.stop.is_set():
                     break
         return found
+
+
+def _check_plugins(drawn: Case, lab: Lab) -> None:
+    """Do nothing if the plugins made a healthy network as its tables say; Terway's pods are wired by the lab itself.
+
+    Raises: WiringError if the lab had to change an address or a route of a pod, or of cni0.
+    """
+    if drawn.faults or drawn.extras or drawn.plan.cni == "terway":
+        return
+    wrong = [line for line in lab.mended if f"dev {CNI0}" in line or line.partition(": ")[0] in lab.network.pods]
+    if wrong:
+        raise WiringError(f"what the plugins make is not what the tables say, it takes {', '.join(wrong)}")
 
 
 def _disagreements(number: int, drawn: Case, results: list[Compared]) -> Iterator[Disagreement]:
@@ -127,10 +141,11 @@ def differences(drawn: Case) -> tuple[str, ...]:
         for sent in drawn.packets:
             network.place(sent.source)
             destination_address(network, sent.destination)
-        lots = any(len(throws(network, sent)) > 1 for sent in drawn.packets)
+        often = range(tries(network, drawn.packets))
         with Lab(network) as lab:
-            tries = (list(compared(network, lab, drawn.packets))[-1] for _ in range(TRIES if lots else 1))
-            return next((one.differences for one in tries if one.differences), ())
+            _check_plugins(drawn, lab)
+            last = (list(compared(network, lab, drawn.packets))[-1] for _ in often)
+            return next((one.differences for one in last if one.differences), ())
     except WiringError as error:
         return (str(error),)
     except FlannelvizError:
@@ -183,17 +198,25 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run_all(run: Run, packets: int, jobs: int) -> None:
-    """Run as many cases as it takes, some at once; an interrupt stops them at their next packet."""
-    wanted = [(number, min(PACKETS, packets - PACKETS * number)) for number in range(-(-packets // PACKETS))]
+    """Run as many cases as it takes, some at once; an interrupt stops them at their next packet.
+
+    Each thread takes the next case for itself: a pool that is interrupted while it is given work may never end
+    (concurrent/futures/thread.py, submit, leaves a lock behind).
+    """
+    wanted = iter([(number, min(PACKETS, packets - PACKETS * number)) for number in range(-(-packets // PACKETS))])
+
+    def work() -> None:
+        for number, few in wanted:
+            run.one(number, few)
+            with run.lock:
+                _progress(run, packets)
+
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            waiting = [pool.submit(run.one, *each) for each in wanted]
-            for done in as_completed(waiting):
+            for done in as_completed([pool.submit(work) for _ in range(jobs)]):
                 done.result()
-                _progress(run, packets)
         except BaseException:
             run.stop.set()
-            pool.shutdown(cancel_futures=True)
             raise
         finally:
             _progress(run, 0)
@@ -221,12 +244,21 @@ def _report(run: Run, seconds: float, interrupted: bool) -> None:
 
 
 def _show(run: Run) -> int:
-    """Print the disagreements: the first few as test cases of the smallest size, the others by their number."""
-    for found in run.found[:SHOWN]:
-        small = shrunk(found)
-        print(f"\n# python -m prove --seed {run.seed} --case {found.number}\n")
-        print(pasted(small.case, f"case_{run.seed}_{found.number}", small.differences), flush=True)
-    rest = ", ".join(str(found.number) for found in run.found[SHOWN:])
+    """Print the disagreements: the first few as test cases of the smallest size, the others by their number.
+
+    Shape: after an interrupt the one at hand is among the others.
+    """
+    rest, status = list(run.found), DISAGREED
+    try:
+        for found in run.found[:SHOWN]:
+            small = shrunk(found)
+            print(f"\n# python -m prove --seed {run.seed} --case {found.number}\n")
+            print(pasted(small.case, f"case_{run.seed}_{found.number}", small.differences), flush=True)
+            rest.remove(found)
+    except KeyboardInterrupt:
+        print("\ninterrupted while a disagreement was shrunk")
+        status = INTERRUPTED
     if rest:
-        print(f"\nmore of them, each by python -m prove --seed {run.seed} --case NUMBER: {rest}")
-    return DISAGREED
+        numbers = ", ".join(str(found.number) for found in rest)
+        print(f"\nmore of them, each by python -m prove --seed {run.seed} --case NUMBER: {numbers}")
+    return status

@@ -13,6 +13,7 @@ from typing import NoReturn
 from flannelviz.errors import LabError
 from flannelviz.kernel.blueprint import Blueprint, Order
 from flannelviz.kernel.pipe import read, write
+from flannelviz.kernel.probe import INSTEAD
 from flannelviz.kernel.sender import Sender
 from flannelviz.kernel.watch import stamped_from_now_on
 from flannelviz.kernel.wiring import build
@@ -59,7 +60,7 @@ class Lab:
         except LabError as error:
             return error
         except Exception as error:
-            return LabError(f"the lab's process failed: {type(error).__name__}: {error}")
+            return LabError(f"the lab's process failed ({type(error).__name__}: {error}): {INSTEAD}")
 
 
 def main(parent: int) -> None:

@@ -46,6 +46,7 @@ class Lab:
         drawn = blueprint(network)
         self.network = network
         self.names = Names.of(drawn)
+        self._behind = _behind(network)
         self._lock = threading.Lock()
         self._process = _start()
         self._pipes = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
@@ -89,16 +90,10 @@ class Lab:
         check(Packet(None, dst, proto, sport, dport, ttl, size, dont_fragment))
         if proto != "icmp":
             dport = dport or DPORT
-        order = Order(place, str(dst), proto, sport, dport, ttl, size, dont_fragment, warm, self._behind(), served)
+        order = Order(place, str(dst), proto, sport, dport, ttl, size, dont_fragment, warm, self._behind, served)
         observed = self._ask(order)
         assert isinstance(observed, Observation)
         return story(self.network.place(source), order, observed, self.names)
-
-    def _behind(self) -> tuple[int, ...]:
-        """Return the ports to which some DNAT rule leads, so that somebody listens there."""
-        tables = (self.network.tables(place) for place in self.network.ecs_places())
-        rules = (rule for found in tables for chain in found.chains for rule in chain.rules)
-        return tuple(sorted({rule.to[1] for rule in rules if rule.to is not None and rule.to[1] is not None}))
 
     def _ask(self, order: object) -> Any:
         """Return the answer of the lab's process; whatever disturbs a talk with it, an interrupt too, ends the lab."""
@@ -140,6 +135,13 @@ class Lab:
         if found is None:
             raise UnknownPlaceError(f"{destination} has no address yet, so nothing can be sent to it; name another")
         return found
+
+
+def _behind(network: Network) -> tuple[int, ...]:
+    """Return the ports to which some DNAT rule leads, so that somebody listens there."""
+    tables = (network.tables(place) for place in network.ecs_places())
+    rules = (rule for found in tables for chain in found.chains for rule in chain.rules)
+    return tuple(sorted({rule.to[1] for rule in rules if rule.to is not None and rule.to[1] is not None}))
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from flannelviz.errors import LabError
 
 # Source: include/uapi/linux/sched.h, include/uapi/linux/mount.h
 CLONE_NEWNS = 0x00020000
@@ -18,6 +21,21 @@ def _check(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _unshare(kind: int, limit: str) -> None:
+    """Move this thread into a namespace that did not exist before.
+
+    Raises: LabError if there are as many as `limit` allows. Source: kernel/ucount.c, inc_ucount.
+    """
+    try:
+        _check(_libc.unshare(kind), "unshare")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise LabError(
+            f"there are as many namespaces as {limit} allows: close other labs, build fewer pods, or raise it"
+        ) from None
 
 
 def current() -> int:
@@ -43,10 +61,13 @@ def inside(namespace: int) -> Iterator[None]:
 
 
 def new() -> int:
-    """Return a descriptor of a network namespace that did not exist before; this thread stays where it is."""
+    """Return a descriptor of a network namespace that did not exist before; this thread stays where it is.
+
+    Raises: LabError if the kernel makes no more of them.
+    """
     home = current()
     try:
-        _check(_libc.unshare(CLONE_NEWNET), "unshare")
+        _unshare(CLONE_NEWNET, "user.max_net_namespaces")
         return current()
     finally:
         enter(home)
@@ -54,7 +75,10 @@ def new() -> int:
 
 
 def own_disk(*folders: str) -> None:
-    """Give this thread, and the processes that it starts, empty `folders` that nobody else sees."""
-    _check(_libc.unshare(CLONE_NEWNS), "unshare")
+    """Give this thread, and the processes that it starts, empty `folders` that nobody else sees.
+
+    Raises: LabError if the kernel makes no more namespaces.
+    """
+    _unshare(CLONE_NEWNS, "user.max_mnt_namespaces")
     for folder in folders:
         _check(_libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 0, None), f"mount {folder}")

@@ -54,9 +54,12 @@ def _forbidden() -> str | None:
 
 
 def _refusal(*words: str) -> str | None:
-    """Return the words with which `ip`, in a namespace of its own, is refused something; None if it is not."""
+    """Return the words with which `ip`, in a namespace of its own, is refused something; None if it is not.
+
+    Shape: in a process group of its own, so that an interrupt typed at the terminal is not taken for a refusal.
+    """
     command = [program("unshare") or "unshare", *NAMESPACES, program("ip") or "ip", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, process_group=0)
     if done.returncode == 0:
         return None
     return " ".join(done.stderr.split()) or f"unshare ended with {done.returncode}"

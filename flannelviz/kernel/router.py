@@ -111,9 +111,15 @@ def router(network: Network) -> Machine:
         rules=_rules(vpc, mine),
         settings=(("net/ipv4/ip_forward", "1"), *_arp_answers(mine)),
         fdb=tuple(f"fdb replace {port.eni.mac} dev {port.dev} master static" for port in mine) if switched else (),
-        settled=tuple(port.dev for port in mine) if switched else (),
+        settled=tuple(port.dev for port in mine if switched or not _is_plugged(network, port)),
         names=names,
     )
+
+
+def _is_plugged(network: Network, port: Port) -> bool:
+    """Return whether the ECS behind a port has its device up, without which the port loses its carrier."""
+    link = network.tables(port.eni.place).link(port.eni.device)
+    return link is not None and link.up
 
 
 def _up(vpc: VpcTables, mine: tuple[Port, ...]) -> Iterator[str]:

@@ -18,7 +18,8 @@ from flannelviz.kernel.tools import bridge_batch, ip_batch, plugin_folder, progr
 T = TypeVar("T")
 WORKERS = 3
 STATE = "/var/lib/cni/networks"
-DISK = ("/var/lib", "/run")  # where host-local and iptables leave files
+LOCK_FOLDER = "/run"  # where iptables-legacy leaves a file
+DISK = ("/var/lib", LOCK_FOLDER)  # where host-local and the plugins' iptables leave files
 SETTINGS = Path("/proc/sys")
 LOOPBACK_NETCONF = '{"cniVersion": "0.3.1", "name": "lo", "type": "loopback"}'
 # A new namespace takes these from the machine around it, and a lab shall not depend on that.
@@ -177,6 +178,7 @@ def _finish(machine: Machine, space: int) -> tuple[str, ...]:
             told = _told(lines)
             _check_routes(machine, told.routes)
         if machine.rules:
+            own_disk(LOCK_FOLDER)
             run([program("iptables-restore") or "iptables-restore"], machine.rules)
         write_settings(machine.settings)
         bridge_batch(machine.fdb)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flannelviz.kernel import Lab
+from flannelviz.kernel.tools import program
 from tests.checkout import ROOT
 from tests.kernel.conftest import MakeLab, counted
 
@@ -112,6 +113,21 @@ def test_closing_a_lab_leaves_nothing(make_lab: MakeLab, folder: Path) -> None:
     assert process in family(folder, ())
     lab.close()
     assert gone(folder, process)
+    assert files() == before
+
+
+def test_the_older_iptables_leaves_nothing(make_lab: MakeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a lock, which is a file that it makes if there is none (xshared.c, xtables_lock of iptables)."""
+    for name in ("iptables-restore", "iptables-save"):
+        older = program(name.replace("iptables", "iptables-legacy"))
+        if older is None:
+            pytest.skip(f"no {name} of the older kind is installed")
+        (tmp_path / name).symlink_to(older)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    before = files()
+    lab = make_lab(counted())
+    assert lab.trace("a1", "b1").ok
+    lab.close()
     assert files() == before
 
 

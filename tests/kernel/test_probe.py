@@ -1,7 +1,9 @@
 """What a lab cannot do is said in one sentence, with the way out."""
 
+import os
 import platform
 import resource
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +59,15 @@ def test_a_machine_that_forbids_namespaces_is_quoted(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CNI_PATH", str(tmp_path))
     with pytest.raises(LabError, match=r"this machine forbids .* \(unshare: unshare failed: Operation not permitted\)"):
         Lab(article())
+
+
+def test_an_interrupt_typed_at_the_terminal_is_no_refusal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A terminal interrupts its foreground process group, and with it whoever asks; what it asks goes on."""
+    own_group = "import os, sys; sys.exit(os.getpgrp() != os.getpid())"
+    (tmp_path / "unshare").write_text(f"#!/bin/sh\nexec {sys.executable} -c '{own_group}'\n")
+    (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert probe._refusal("link", "show") is None
 
 
 def test_a_network_too_large_for_the_arp_table_is_refused(refusal: str | None) -> None:

@@ -8,18 +8,20 @@ import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from flannelviz.dataplane import forward
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import LabError, WiringError
+from flannelviz.faults import break_network
 from flannelviz.kernel import cannot_hold, ledger, probe
 from flannelviz.model import NodePlan, ServicePlan
 from flannelviz.network import Network
 from flannelviz.topologies import plan
-from prove import run
-from prove.case import HIDDEN, Case, Compared, Sent
+from prove import rules, run
+from prove.case import HIDDEN, TRIES, Case, Compared, Sent
 from prove.draw import PROTOCOLS, WAYS, case
 from prove.paste import pasted
 from prove.run import DISAGREED, INTERRUPTED, NO_LAB, Disagreement, Run
@@ -64,6 +66,14 @@ def test_a_seed_and_a_number_make_the_same_case_again(number: int) -> None:
     assert case(SEED, number) != case(SEED + 1, number)
 
 
+@pytest.mark.parametrize(("proto", "anywhere"), [(None, False), ("udp", False), ("tcp", True), ("icmp", True)])
+def test_only_what_a_tunnel_may_match_is_led_to_an_ecs(proto: str | None, anywhere: bool) -> None:
+    network = Case(plan(2, 2, backend="vxlan"), (), ()).network()
+    drawn = [rules._to(Random(number), network, "node-a", "DNAT", proto) for number in range(50)]
+    led = {to[0] for to in drawn if to is not None}
+    assert (led <= {ecs.address for ecs in network.ecs.values()}) is not anywhere
+
+
 def test_a_case_is_the_same_on_a_machine_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
     here = case(SEED, 0)
     monkeypatch.setattr(probe, "_room", lambda: 0)
@@ -90,8 +100,7 @@ def plan_network() -> Network:
 @pytest.mark.parametrize(
     ("first", "again", "forgiven"),
     [
-        (compared_as("x"), [compared_as()], True),
-        (compared_as("x"), [compared_as("x")], False),
+        (compared_as("x"), [compared_as()] * run.AGAIN, False),
         (compared_as("x", lots=("b1",)), [compared_as(lots=("a1",)), compared_as("x", lots=("b1",))], False),
         (compared_as("x", lots=("b1",)), [compared_as(lots=("a1",)), compared_as(lots=("b1",))], True),
         (compared_as("x", lots=("b1",)), [compared_as(lots=("a1",))] * run.AGAIN, False),
@@ -107,16 +116,30 @@ def test_only_the_same_lots_forgive(
     assert (result.differences == ()) is forgiven
 
 
-def test_a_model_that_is_wrong_for_one_endpoint_is_caught(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_wrong_for_one_endpoint_is_caught(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the proof, and by each run of the test that it prints."""
     right = forward._decrement
     wrong = plan_network().address("b1")
     monkeypatch.setattr(forward, "_decrement", lambda v, t: None if v.packet.dst == wrong else right(v, t))
-    served = Case(replace(plan(2, 2), services=(SERVICE,)), (), (TO_WEB,) * run.TRIES)
+    served = Case(replace(plan(2, 2), services=(SERVICE,)), (), (TO_WEB,) * TRIES)
     monkeypatch.setattr(run, "case", lambda seed, number: served)
     found = Run.of(SEED)
-    found.one(0, run.TRIES)
+    found.one(0, TRIES)
     assert len(found.found) == 1
-    assert any("ttl" in words for words in run.differences(replace(served, packets=(TO_WEB,))))
+    once = replace(served, packets=(TO_WEB,))
+    assert any("ttl" in words for words in run.differences(once))
+    with pytest.raises(AssertionError):
+        run_pasted(once, tmp_path)
+    monkeypatch.undo()
+    run_pasted(once, tmp_path)
+
+
+def run_pasted(case: Case, folder: Path) -> None:
+    """Run the test that a case is printed as."""
+    (folder / "test_pasted.py").write_text(pasted(case, "pasted"))
+    runpy.run_path(str(folder / "test_pasted.py"))["test_pasted"]()
 
 
 # --- a disagreement, shown small -------------------------------------------------------------------------------------
@@ -174,12 +197,10 @@ def test_a_broken_model_is_caught_shrunk_and_printed(
     assert any("ttl" in line for line in wrong)
     small = run.shrunk(Disagreement(0, crowded, wrong))
     assert small.case == replace(crowded, plan=plan(1, 1), faults=())
-    (tmp_path / "test_pasted.py").write_text(pasted(small.case, "small", small.differences))
-    pasted_test = runpy.run_path(str(tmp_path / "test_pasted.py"))["test_small"]
     with pytest.raises(AssertionError):
-        pasted_test()
+        run_pasted(small.case, tmp_path)
     monkeypatch.undo()
-    pasted_test()
+    run_pasted(small.case, tmp_path)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -215,6 +236,19 @@ def test_a_kernel_with_other_tables_disagrees(
     monkeypatch.setattr(run, "Lab", other)
     assert run.main(["--case", "1", "--seed", "3"]) == DISAGREED
     assert "    # the kernel of node-a and its tables differ in the routes default\n" in capsys.readouterr().out
+
+
+def test_plugins_that_make_other_tables_disagree(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model's pod has no default route, and no fault has taken it: the plugin made one."""
+    healthy = Case(plan(1, 1), (), (Sent("default/a1", "node-a"),))
+    wrong = break_network(healthy.network(), "pod-without-default-route", "default/a1")
+    monkeypatch.setattr(run, "case", lambda seed, number: healthy)
+    monkeypatch.setattr(Case, "network", lambda self: wrong)
+    assert run.main(["--case", "1", "--seed", "3"]) == DISAGREED
+    said = capsys.readouterr().out
+    assert "    # what the plugins make is not what the tables say, it takes default/a1: route del default via" in said
 
 
 def test_a_long_run_tells_how_far_it_has_come(capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +302,32 @@ def test_an_interrupt_tells_what_is_proven_and_leaves_nothing(make_lab: MakeLab,
     assert "seed 1, " in said
     assert gone(folder, *labs)
     assert (files(), list(folder.iterdir())) == (before, [])
+
+
+def test_an_interrupt_while_shrinking_tells_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first is shown, the second is being shrunk, the third has not had its turn."""
+    one, *others = (Disagreement(number, Case(plan(2, 1), (), (PING,)), ("x",)) for number in (4, 5, 6))
+
+    def shrinking(found: Disagreement) -> Disagreement:
+        if found != one:
+            raise KeyboardInterrupt
+        return found
+
+    def all_found(into: Run, packets: int, jobs: int) -> None:
+        into.found.extend((one, *others))
+
+    monkeypatch.setattr(run, "why_not", lambda: None)
+    monkeypatch.setattr(run, "run_all", all_found)
+    monkeypatch.setattr(run, "shrunk", shrinking)
+    assert run.main(["--seed", "3"]) == INTERRUPTED
+    said = capsys.readouterr().out
+    assert "def test_case_3_4() -> None:" in said
+    assert said.endswith(
+        "\ninterrupted while a disagreement was shrunk\n"
+        "\nmore of them, each by python -m prove --seed 3 --case NUMBER: 5, 6\n"
+    )
 
 
 # --- the ledger ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from flannelviz.controlplane.timeline import build
+from flannelviz.faults import break_network
+from flannelviz.kernel.router import router
 from flannelviz.topologies import plan
 from tests.kernel.conftest import MakeLab
 
@@ -25,3 +27,13 @@ def test_the_plugins_need_no_mending(changes: dict[str, Any], make_lab: MakeLab)
     ours = [line for line in lab.mended if "dev cni0" in line or line.startswith("default/")]
     assert ours == []
     assert any("dev eth0" in line for line in lab.mended), "no plugin gives an ECS its address"
+
+
+@pytest.mark.parametrize(("fault", "settled"), [("eth0-down", ("ecs1",)), ("cni0-down", ())])
+@pytest.mark.parametrize("changes", [{}, {"mtu": 1400}], ids=str)
+def test_a_port_whose_far_end_is_down_is_asked_for_its_carrier(
+    fault: str, settled: tuple[str, ...], changes: dict[str, Any]
+) -> None:
+    """Else the first packet may still be sent into it: a busy kernel notes a lost carrier later (link_watch.c)."""
+    network = build(plan(2, 2, **changes)).network
+    assert router(break_network(network, fault, "node-b")).settled == settled

@@ -1,6 +1,9 @@
 """Whom a learner asks: the kernel of this machine, or the record, and one sentence that says which and why."""
 
+import os
 import platform
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,10 +12,12 @@ from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import FaultError, LabError, UnknownPlaceError
 from flannelviz.faults import break_network
-from flannelviz.kernel import Witness, agrees, parting, recorded
+from flannelviz.kernel import Witness, agrees, child, parting, recorded
 from flannelviz.kernel import witness as module
+from flannelviz.kernel.drawing import blueprint
 from flannelviz.packet import Trace
 from flannelviz.topologies import article, article_plan
+from tests.checkout import ROOT
 
 FAULT = {"fault": "vpc-route-missing", "target": "node-b"}
 
@@ -56,6 +61,46 @@ def test_a_lab_that_cannot_be_built_gives_way_to_the_record(monkeypatch: pytest.
     monkeypatch.setattr(module, "Lab", lambda _: (_ for _ in ()).throw(LabError("no room for it: build fewer")))
     assert live.trace("a1", "b1").ok and not live.live
     assert live.says.endswith("because no room for it.")
+
+
+FEW_NAMESPACES = """
+from flannelviz.faults import break_network
+from flannelviz.kernel import Witness, recorded
+from flannelviz.topologies import article
+witness = Witness(article(), break_network, recorded())
+witness.trace("a1", "b1")
+print(witness.says)
+print(witness._refusal)
+"""
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [("net", 4), ("mnt", 2)])
+def test_too_few_namespaces_are_named(kind: str, allowed: int, refusal: str | None) -> None:
+    """In a user namespace, whose limits are its own (kernel/ucount.c)."""
+    if refusal is not None:
+        pytest.skip(refusal)
+    limit = f"user.max_{kind}_namespaces"
+    script = f'echo {allowed} > /proc/sys/{limit.replace(".", "/")} && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, sys.executable, "-c", FEW_NAMESPACES], cwd=ROOT, capture_output=True, text=True, env=env
+    )
+    cause = f"there are as many namespaces as {limit} allows"
+    assert done.stdout.splitlines() == [
+        f"From the record of {recorded().kernel}, because {cause}.",
+        f"{cause}: close other labs, build fewer pods, or raise it",
+    ]
+
+
+def test_what_a_lab_fails_of_is_told_whole(monkeypatch: pytest.MonkeyPatch, forbidden: Witness) -> None:
+    monkeypatch.setattr(child, "build", lambda _: (_ for _ in ()).throw(OSError(5, "mount: Input/output error")))
+    lab = child.Lab()
+    error = lab.carry_out(blueprint(article()))
+    lab.clock.close()
+    assert str(error).startswith("the lab's process failed (OSError: [Errno 5] mount: Input/output error): use the ")
+    forbidden._refusal = str(error)
+    assert forbidden.says.endswith("because the lab's process failed (OSError: [Errno 5] mount: Input/output error).")
 
 
 def test_without_a_record_the_reason_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flannelviz.model import NodePlan, ServicePlan
-from flannelviz.tables import Match, Rule
+from flannelviz.tables import Match, Row, Rule
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
 from prove.rules import Extra
@@ -32,20 +32,26 @@ def found(
     eip: str = "",
     bare: str = "",
     extra: Extra | None = None,
+    held: Sequence[Extra] = (),
     **options: Any,
 ) -> Any:
     """A row: a network, its faults and the packets; `eip` is the node that has one, `bare` the one without pods.
 
-    `extra` is a rule that no control plane writes.
+    `extra` is a rule, and `held` are other rows, that no control plane writes.
     """
     whole = plan(nodes, 2, **options)
     public = [replace(node, eip=EIP) if node.name == eip else node for node in whole.nodes]
     ours = tuple(replace(node, pods=()) if node.name == bare else node for node in public)
-    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets), (extra,) if extra else ()), id=why)
+    extras = (*((extra,) if extra else ()), *held)
+    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets), extras), id=why)
 
 
 def rule(place: str, table: Any, chain: str, target: str, **matches: Any) -> Extra:
     return Extra(place, Rule(target, **matches), table, chain)
+
+
+def on(place: str, *rows: Row) -> tuple[Extra, ...]:
+    return tuple(Extra(place, row) for row in rows)
 
 
 def rejecting(words: str) -> tuple[str, ...]:

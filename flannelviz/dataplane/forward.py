@@ -19,12 +19,12 @@ from flannelviz.dataplane.egress import (
     too_large,
     unknown,
 )
-from flannelviz.dataplane.lookup import broadcast_of, fib, local_address
+from flannelviz.dataplane.lookup import broadcast_of, fib, local_address, primary_address
 from flannelviz.dataplane.tunnel import encapsulated, vxlan_device
 from flannelviz.dataplane.visit import Memory, Visit
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet
-from flannelviz.tables import LO, VNI, VXLAN_PORT, Link, Origin, Route, Sysctl, Tables
+from flannelviz.tables import LO, VNI, VXLAN_PORT, Address, Link, Origin, Route, Sysctl, Tables
 
 IP_FORWARD = "net.ipv4.ip_forward"
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
@@ -49,15 +49,7 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
     packet = visit.packet
     own = local_address(tables, packet.dst)
     if own is not None:
-        filled = packet if packet.src is not None else replace(packet, src=packet.dst)
-        visit.note(
-            "local",
-            ("{} is an own address: over lo", packet.dst),
-            own,
-            now=filled,
-            asking=("ip route get {}", packet.dst),
-        )
-        return _over_loopback(visit, tables)
+        return _to_oneself(visit, tables, own)
     if broadcast_of(tables, packet.dst):
         return _broadcast(visit, tables)
     if "routes" in tables.unknown:
@@ -74,10 +66,16 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
         now=packet if packet.src is not None else replace(packet, src=source),
         asking=("ip route get {}", packet.dst),
     )
-    refused = too_large(visit, tables, route, "")
-    if refused:
-        return refused
-    return _through_output(visit, tables, route)
+    refused = _kept_on_lo(visit, tables, route) or too_large(visit, tables, route, "")
+    return refused or _through_output(visit, tables, route)
+
+
+def _to_oneself(visit: Visit, tables: Tables, own: Address) -> Disposition:
+    packet = visit.packet
+    filled = packet if packet.src is not None else replace(packet, src=primary_address(tables, own))
+    saying = ("{} is an own address: over lo", packet.dst)
+    visit.note("local", saying, own, now=filled, asking=("ip route get {}", packet.dst))
+    return _over_loopback(visit, tables)
 
 
 def _through_output(visit: Visit, tables: Tables, route: Route) -> Disposition:
@@ -126,7 +124,21 @@ def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if route is None:
         return _no_route(visit, asking)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
-    return filtered(visit, tables, "OUTPUT", None, dev) or _sent_on(visit, tables, route, None)
+    refused = _kept_on_lo(visit, tables, route) or filtered(visit, tables, "OUTPUT", None, dev)
+    return refused or _sent_on(visit, tables, route, None)
+
+
+def _kept_on_lo(visit: Visit, tables: Tables, route: Route) -> Disposition | None:
+    """Return SOURCE_REJECTED if a packet from 127.0.0.0/8 would leave by another device than lo.
+
+    Source: net/ipv4/route.c, __mkroute_output, where route_localnet is 0.
+    """
+    src = visit.packet.src
+    if src is None or not src.is_loopback or route.dev == LO:
+        return None
+    saying = ("source {} is an address of lo, and may not leave by {}", src, route.dev)
+    visit.note("local", saying, local_address(tables, src), asking=("ip addr show lo",))
+    return Disposition.SOURCE_REJECTED
 
 
 def _loopback_down(visit: Visit, tables: Tables) -> Disposition | None:
@@ -193,9 +205,10 @@ def _seen_by_iptables(visit: Visit, tables: Tables, bridge: Link, port: Link) ->
     nat.entering(visit, tables, "PREROUTING", bridge.name, None)
     visit.prerouted = True
     packet = visit.packet
-    if packet.dst == asked or local_address(tables, packet.dst) is not None:
+    if packet.dst == asked:
         return None
-    route, runner_up = routed(visit, tables, bridge.name)
+    own = local_address(tables, packet.dst)
+    route, runner_up = routed(visit, tables, bridge.name) if own is None else (None, None)
     if route is None or route.dev != bridge.name or not tables.sysctl(IP_FORWARD):
         visit.packet = replace(packet, dst_mac=bridge.mac)
         return None
@@ -232,16 +245,11 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
         nat.entering(visit, tables, "PREROUTING", dev, None)
     packet = visit.packet
     assert packet.src is not None, "a packet on the wire has a source"
-    own_source = local_address(tables, packet.src)
+    if packet.dst.is_loopback:
+        return _loopback_from_outside(visit, tables)
+    own, own_source = local_address(tables, packet.dst), local_address(tables, packet.src)
     if own_source is not None and _looked_at(tables, packet):
-        visit.note(
-            "local",
-            ("source {} is an own address, from outside: a martian", packet.src),
-            own_source,
-            asking=("ip addr",),
-        )
-        return Disposition.SOURCE_REJECTED
-    own = local_address(tables, packet.dst)
+        return _own_from_outside(visit, own_source)
     if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
         return _reverse_path_failed(visit, tables, dev)
     if own is not None:
@@ -257,6 +265,23 @@ def _looked_at(tables: Tables, packet: Packet) -> bool:
     """Return whether the source matters: without forwarding, what is for others is dropped before anybody asks."""
     stays = local_address(tables, packet.dst) is not None or broadcast_of(tables, packet.dst) is not None
     return stays or bool(tables.sysctl(IP_FORWARD))
+
+
+def _loopback_from_outside(visit: Visit, tables: Tables) -> Disposition:
+    """Return UNDELIVERABLE: nothing that comes in by a wire is for 127.0.0.0/8, which is lo's alone.
+
+    Source: net/ipv4/route.c, ip_route_input_slow: a martian destination, where route_localnet is 0.
+    """
+    dst = visit.packet.dst
+    saying = ("destination {} is an address of lo, and this came from outside: a martian", dst)
+    visit.note("local", saying, local_address(tables, dst), asking=("ip addr show lo",))
+    return Disposition.UNDELIVERABLE
+
+
+def _own_from_outside(visit: Visit, own: Address) -> Disposition:
+    saying = ("source {} is an own address, from outside: a martian", visit.packet.src)
+    visit.note("local", saying, own, asking=("ip addr",))
+    return Disposition.SOURCE_REJECTED
 
 
 def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:

@@ -137,6 +137,15 @@ def local_address(tables: Tables, address: IPv4Address) -> Address | None:
     return own.loopback if number >> 24 == 127 else own.rows.get(number)
 
 
+def primary_address(tables: Tables, own: Address) -> IPv4Address:
+    """Return the source of what a program sends to the own address `own`: the first of its network on its device.
+
+    Source: net/ipv4/fib_frontend.c, fib_add_ifaddr: it is the prefsrc of a secondary address's local route, too.
+    """
+    on_dev = (a.interface for a in tables.addresses if a.dev == own.dev)
+    return next(i.ip for i in on_dev if i.network == own.interface.network)
+
+
 def broadcast_of(tables: Tables, address: IPv4Address) -> Address | None:
     """Return the row whose network has `address` as its broadcast address, or None.
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
+from flannelviz.tables import Chain, Match, Row, Rule
 from flannelviz.topologies import article, article_plan
 
 A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
@@ -43,6 +44,7 @@ def step_of(hop: Hop, kind: str) -> Step:
     ("source", "destination", "places", "seen", "ttl"),
     [
         pytest.param("a1", "127.0.0.1", "a1", "127.0.0.1", 64, id="within a pod"),
+        pytest.param("a1", "127.9.9.9", "a1", "127.0.0.1", 64, id="within a pod, by another address of lo"),
         pytest.param("a1", A1, "a1", A1, 64, id="within a pod, by its own address"),
         pytest.param("a1", "a2", "a1 node-a a2", A1, 64, id="fact-31: same node, TTL 64"),
         pytest.param("a1", "b1", "a1 node-a VPC node-b b1", A1, 62, id="fact-32: cross node, TTL 62"),
@@ -209,6 +211,40 @@ def test_a_smaller_mtu_on_the_way_answers_fragmentation_needed() -> None:
     assert (found.disposition, found.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
     assert found.request[-1].icmp is not None
     assert found.request[-1].icmp.what == "fragmentation needed"
+
+
+# --- loopback, broadcast, and what a device permits ------------------------------------------------------------------
+
+
+def changed(place: str, *rows: Row) -> Network:
+    return article().writing(place, article().tables(place).adding(*rows))
+
+
+def dnat(hook: str, asked: str, to: str) -> Chain:
+    rule = Rule("DNAT", dst=Match(IPv4Network(asked)), to=(IPv4Address(to), None))
+    return Chain("nat", hook, "ACCEPT", (rule,))
+
+
+@pytest.mark.parametrize(("source", "asked"), [("db", NODE_A), ("a1", NODE_A), ("a1", A2)])
+def test_nothing_from_outside_reaches_a_loopback_address(source: str, asked: str) -> None:
+    found = trace(changed("node-a", dnat("PREROUTING", asked, "127.0.0.1")), source, asked)
+    assert (found.disposition, found.died_at, found.errors) == (Disposition.UNDELIVERABLE, "node-a", ())
+    assert found.request[-1].because.interface == IPv4Interface("127.0.0.1/8")
+
+
+@pytest.mark.parametrize("to", [A1, DB])
+def test_a_loopback_address_leaves_by_no_wire(to: str) -> None:
+    found = trace(changed("node-a", dnat("OUTPUT", "127.0.0.1/32", to)), "node-a", "127.0.0.1")
+    assert (found.disposition, found.died_at) == (Disposition.SOURCE_REJECTED, "node-a")
+    bound = send(article(), "node-a", Packet(IPv4Address("127.0.0.1"), IPv4Address(to)))
+    assert (bound.disposition, bound.died_at) == (Disposition.SOURCE_REJECTED, "node-a")
+
+
+@pytest.mark.parametrize("to", [NODE_A, "172.16.0.129"])
+def test_what_dnat_on_the_bridge_gives_to_the_node_goes_up_to_it(to: str) -> None:
+    found = trace(changed("node-a", dnat("PREROUTING", A2, to)), "a1", "a2")
+    assert found.ok
+    assert found.request[-1].place == "node-a"
 
 
 # --- evidence, learned state, errors --------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
 
 from flannelviz.model import NodePlan, ServicePlan
-from flannelviz.tables import Match, Row, Rule
+from flannelviz.tables import Address, Match, Row, Rule
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
 from prove.rules import Extra
@@ -65,6 +65,7 @@ FROM_NODE = Sent("node-a", "b1", "udp", dport=53)
 UDP_TO_WEB = replace(TO_WEB, proto="udp")
 UNHEARD = Sent("a1", "b1", "udp", dport=20000, served=False)
 OWN_ETH0 = Match(IPv4Network("192.168.0.1/32"))
+LOOPBACK = (IPv4Address("127.0.0.1"), 80)
 LOOPING = ("vpc-route-wrong-ecs", "node-b")
 CASES = [
     found("a looping flow meets the port of its own answer", [UDP_TO_WEB], LOOPING, **served("b1", proto="udp")),
@@ -232,6 +233,35 @@ CASES = [
             extra=rule("node-b", "filter", "INPUT", "REJECT", options=rejecting(words)),
         )
         for words in ("host-prohibited", "net-unreachable", "port-unreachable")
+    ),
+    found(
+        "a program speaks to an own address from the first one of its network",
+        [Sent("node-a", "127.0.0.5"), Sent("node-a", "192.168.0.50"), Sent("a1", "127.9.9.9")],
+        held=on("node-a", Address(IPv4Interface("192.168.0.50/24"), "eth0")),
+    ),
+    *(
+        found(
+            f"nobody from outside reaches a loopback address: {destination}",
+            [Sent("a1", destination, "tcp", dport=80)],
+            extra=rule("node-a", "nat", "PREROUTING", "DNAT", proto="tcp", dport=80, to=LOOPBACK),
+        )
+        for destination in ("node-a", "a2", "b1")
+    ),
+    *(
+        found(
+            f"what DNAT on the bridge gives to the node goes up to it: {to}",
+            [Sent("a1", "a2", "tcp", dport=80)],
+            extra=rule("node-a", "nat", "PREROUTING", "DNAT", to=(IPv4Address(to), None)),
+        )
+        for to in ("192.168.0.1", "172.16.0.1")
+    ),
+    *(
+        found(
+            f"a loopback address never leaves its machine: {to}",
+            [Sent("node-a", "127.0.0.1", "udp", dport=80)],
+            extra=rule("node-a", "nat", "OUTPUT", "DNAT", dst=Match(IPv4Network("127.0.0.1")), to=(to, None)),
+        )
+        for to in (IPv4Address("172.16.0.2"), IPv4Address("192.168.0.2"))
     ),
 ]
 

@@ -29,6 +29,7 @@ from flannelviz.tables import LO, VNI, VXLAN_PORT, Address, Link, Origin, Route,
 IP_FORWARD = "net.ipv4.ip_forward"
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
 IP_FORWARD_UNSET = Sysctl(IP_FORWARD, 0, Origin("kernel", "default"))
+ALL_IPV4 = "net.ipv4."  # how the names of such settings begin
 
 
 def forward(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:
@@ -209,7 +210,7 @@ def _seen_by_iptables(visit: Visit, tables: Tables, bridge: Link, port: Link) ->
         return None
     own = local_address(tables, packet.dst)
     route, runner_up = routed(visit, tables, bridge.name) if own is None else (None, None)
-    if route is None or route.dev != bridge.name or not tables.sysctl(IP_FORWARD):
+    if route is None or route.dev != bridge.name or not _forwarding(tables, bridge.name).value:
         visit.packet = replace(packet, dst_mac=bridge.mac)
         return None
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name)
@@ -248,7 +249,7 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if packet.dst.is_loopback:
         return _loopback_from_outside(visit, tables)
     own, own_source = local_address(tables, packet.dst), local_address(tables, packet.src)
-    if own_source is not None and _looked_at(tables, packet):
+    if own_source is not None and _looked_at(tables, packet, dev):
         return _own_from_outside(visit, own_source)
     if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
         return _reverse_path_failed(visit, tables, dev)
@@ -261,10 +262,10 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     return _forward_on(visit, tables, dev)
 
 
-def _looked_at(tables: Tables, packet: Packet) -> bool:
+def _looked_at(tables: Tables, packet: Packet, dev: str) -> bool:
     """Return whether the source matters: without forwarding, what is for others is dropped before anybody asks."""
     stays = local_address(tables, packet.dst) is not None or broadcast_of(tables, packet.dst) is not None
-    return stays or bool(tables.sysctl(IP_FORWARD))
+    return stays or bool(_forwarding(tables, dev).value)
 
 
 def _loopback_from_outside(visit: Visit, tables: Tables) -> Disposition:
@@ -320,8 +321,8 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
     if "routes" in tables.unknown:
         return unknown(visit, "routes", asking)
-    if not tables.sysctl(IP_FORWARD):
-        return _forwarding_disabled(visit, tables)
+    if not _forwarding(tables, dev).value:
+        return _forwarding_disabled(visit, tables, dev)
     route, runner_up = routed(visit, tables, dev)
     if route is None:
         answer_with(visit, tables, "net unreachable")
@@ -332,20 +333,31 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
     return (
         _too_old(visit, tables)
         or too_large(visit, tables, route, "fragmentation needed")
-        or _decrement(visit, tables)
+        or _decrement(visit, tables, dev)
         or filtered(visit, tables, "FORWARD", dev, route.dev)
         or _sent_on(visit, tables, route, dev)
     )
 
 
-def _forwarding_disabled(visit: Visit, tables: Tables) -> Disposition:
-    row = _ip_forward(tables)
-    visit.note("sysctl", ("ip_forward is 0: dropped in silence",), row, asking=("sysctl {}", IP_FORWARD))
+def _forwarding_disabled(visit: Visit, tables: Tables, dev: str) -> Disposition:
+    row = _forwarding(tables, dev)
+    saying = ("{} is 0: dropped in silence", row.name.removeprefix(ALL_IPV4))
+    visit.note("sysctl", saying, row, asking=("sysctl {}", row.name))
     return Disposition.FORWARDING_DISABLED
 
 
-def _ip_forward(tables: Tables) -> Sysctl:
-    return next((s for s in tables.sysctls if s.name == IP_FORWARD), IP_FORWARD_UNSET)
+def _forwarding(tables: Tables, dev: str) -> Sysctl:
+    """Return the setting that allows to forward what comes in by `dev`: its own, else the one for all devices.
+
+    Source: net/ipv4/route.c, ip_route_input_slow, IN_DEV_FORWARD; writing ip_forward writes that of every device.
+    """
+    own, found = f"{ALL_IPV4}conf.{dev}.forwarding", IP_FORWARD_UNSET
+    for row in tables.sysctls:
+        if row.name == own:
+            return row
+        if row.name == IP_FORWARD:
+            found = row
+    return found
 
 
 def _reverse_path_failed(visit: Visit, tables: Tables, dev: str) -> Disposition:
@@ -365,11 +377,10 @@ def _too_old(visit: Visit, tables: Tables) -> Disposition | None:
     return Disposition.TTL_EXCEEDED
 
 
-def _decrement(visit: Visit, tables: Tables) -> Disposition | None:
-    ttl = visit.packet.ttl
-    saying = ("ip_forward is 1: TTL {} -> {}", ttl, ttl - 1)
-    aged = replace(visit.packet, ttl=ttl - 1)
-    visit.note("sysctl", saying, _ip_forward(tables), now=aged, asking=("sysctl {}", IP_FORWARD))
+def _decrement(visit: Visit, tables: Tables, dev: str) -> Disposition | None:
+    ttl, row = visit.packet.ttl, _forwarding(tables, dev)
+    saying = ("{} is 1: TTL {} -> {}", row.name.removeprefix(ALL_IPV4), ttl, ttl - 1)
+    visit.note("sysctl", saying, row, now=replace(visit.packet, ttl=ttl - 1), asking=("sysctl {}", row.name))
     return None
 
 

@@ -17,7 +17,7 @@ from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
-from flannelviz.tables import Chain, Match, Row, Rule
+from flannelviz.tables import Chain, Match, Row, Rule, Sysctl
 from flannelviz.topologies import article, article_plan
 
 A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
@@ -245,6 +245,42 @@ def test_what_dnat_on_the_bridge_gives_to_the_node_goes_up_to_it(to: str) -> Non
     found = trace(changed("node-a", dnat("PREROUTING", A2, to)), "a1", "a2")
     assert found.ok
     assert found.request[-1].place == "node-a"
+
+
+def test_what_the_bridge_may_not_forward_dnat_does_not_bridge() -> None:
+    forbidden = Sysctl("net.ipv4.conf.cni0.forwarding", 0)
+    found = trace(changed("node-a", dnat("PREROUTING", "172.19.0.9/32", A2), forbidden), "a1", "172.19.0.9")
+    assert (found.disposition, found.died_at) == (Disposition.FORWARDING_DISABLED, "node-a")
+
+
+@pytest.mark.parametrize(
+    ("of_all", "of_eth0", "says"),
+    [
+        (1, 0, "conf.eth0.forwarding is 0: dropped in silence"),
+        (0, 1, "conf.eth0.forwarding is 1: TTL 63 -> 62"),
+        (0, None, "ip_forward is 0: dropped in silence"),
+    ],
+)
+def test_the_device_that_a_packet_comes_in_by_permits_to_forward_it(
+    of_all: int, of_eth0: int | None, says: str
+) -> None:
+    own = () if of_eth0 is None else (Sysctl("net.ipv4.conf.eth0.forwarding", of_eth0),)
+    found = trace(changed("node-b", Sysctl("net.ipv4.ip_forward", of_all), *own), "a1", "b1")
+    step = step_of(hop_at(found, "node-b"), "sysctl")
+    assert step.says == says
+    name = "net.ipv4.ip_forward" if of_eth0 is None else "net.ipv4.conf.eth0.forwarding"
+    assert (step.row.name, step.command) == (name, f"ssh node-b sysctl {name}")
+    assert (found.disposition is Disposition.FORWARDING_DISABLED) is ("is 0" in says)
+
+
+@pytest.mark.parametrize(
+    ("forwards", "disposition"), [(1, Disposition.SOURCE_REJECTED), (0, Disposition.FORWARDING_DISABLED)]
+)
+def test_who_does_not_forward_asks_for_no_source(forwards: int, disposition: Disposition) -> None:
+    """The VPC sends node-a's own packet back to it, for an address that is not its own."""
+    setting = Sysctl("net.ipv4.ip_forward", forwards)
+    found = trace(break_network(changed("node-a", setting), "vpc-route-wrong-ecs", "node-b"), "node-a", "b1")
+    assert (found.disposition, found.died_at) == (disposition, "node-a")
 
 
 # --- evidence, learned state, errors --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flannelviz.model import NodePlan, ServicePlan
-from flannelviz.tables import Address, Match, Row, Rule
+from flannelviz.tables import Address, Match, Row, Rule, Sysctl
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
 from prove.rules import Extra
@@ -262,6 +262,23 @@ CASES = [
             extra=rule("node-a", "nat", "OUTPUT", "DNAT", dst=Match(IPv4Network("127.0.0.1")), to=(to, None)),
         )
         for to in (IPv4Address("172.16.0.2"), IPv4Address("192.168.0.2"))
+    ),
+    found(
+        "forwarding is allowed by the device that a packet comes in by",
+        [PING, Sent("b1", "b2"), Sent("b1", "a1")],
+        held=on("node-b", Sysctl("net.ipv4.conf.eth0.forwarding", 0)),
+    ),
+    found(
+        "a device that may forward does so though others may not",
+        [PING, Sent("b1", "a1")],
+        ("ip-forward-off", "node-b"),
+        held=on("node-b", Sysctl("net.ipv4.conf.eth0.forwarding", 1)),
+    ),
+    found(
+        "what the bridge may not forward DNAT does not bridge",
+        [TO_WEB],
+        held=on("node-a", Sysctl("net.ipv4.conf.cni0.forwarding", 0)),
+        **served("a2"),
     ),
 ]
 

@@ -19,7 +19,7 @@ from flannelviz.dataplane.egress import (
     too_large,
     unknown,
 )
-from flannelviz.dataplane.lookup import broadcast_of, fib, local_address, primary_address
+from flannelviz.dataplane.lookup import broadcast_of, local_address, primary_address, route_for
 from flannelviz.dataplane.tunnel import encapsulated, vxlan_device
 from flannelviz.dataplane.visit import Memory, Visit
 from flannelviz.network import Network
@@ -248,24 +248,19 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     assert packet.src is not None, "a packet on the wire has a source"
     if packet.dst.is_loopback:
         return _loopback_from_outside(visit, tables)
-    own, own_source = local_address(tables, packet.dst), local_address(tables, packet.src)
-    if own_source is not None and _looked_at(tables, packet, dev):
+    own, broadcast = local_address(tables, packet.dst), broadcast_of(tables, packet.dst)
+    stays, own_source = own or broadcast, local_address(tables, packet.src)
+    if own_source is not None and (stays is not None or _forwarding(tables, dev).value):  # else it is dropped first
         return _own_from_outside(visit, own_source)
-    if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
+    if stays is None:
+        return _forward_on(visit, tables, dev)
+    if "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
         return _reverse_path_failed(visit, tables, dev)
     if own is not None:
         asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
         visit.note("local", ("{} is an own address: delivered here", packet.dst), own, asking=asking)
         return _deliver(visit, tables, dev)
-    if broadcast_of(tables, packet.dst):
-        return _deliver(visit, tables, dev) if packet.proto == "udp" else _broadcast(visit, tables)
-    return _forward_on(visit, tables, dev)
-
-
-def _looked_at(tables: Tables, packet: Packet, dev: str) -> bool:
-    """Return whether the source matters: without forwarding, what is for others is dropped before anybody asks."""
-    stays = local_address(tables, packet.dst) is not None or broadcast_of(tables, packet.dst) is not None
-    return stays or bool(_forwarding(tables, dev).value)
+    return _deliver(visit, tables, dev) if packet.proto == "udp" else _broadcast(visit, tables)
 
 
 def _loopback_from_outside(visit: Visit, tables: Tables) -> Disposition:
@@ -328,7 +323,7 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
         answer_with(visit, tables, "net unreachable")
         return _no_route(visit, asking)
     if packet.src is not None and not reverse_path_ok(tables, dev, packet.src, packet.dst, route.dev):
-        return _reverse_path_failed(visit, tables, dev)
+        return _reverse_path_failed(visit, tables, dev, route.dev)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
     return (
         _too_old(visit, tables)
@@ -360,11 +355,13 @@ def _forwarding(tables: Tables, dev: str) -> Sysctl:
     return found
 
 
-def _reverse_path_failed(visit: Visit, tables: Tables, dev: str) -> Disposition:
-    src = visit.packet.src
-    back = fib(tables).decide(int(src))[0] if src is not None else None
+def _reverse_path_failed(visit: Visit, tables: Tables, dev: str, out_dev: str | None = None) -> Disposition:
+    src, dst = visit.packet.src, visit.packet.dst
+    back = route_for(tables, src, dst, out_dev)[0] if src is not None else None
     saying = ("rp_filter: {} does not come back by {}: dropped", src, dev)
-    visit.note("rp_filter", saying, back, asking=("ip route get {}", src))
+    from_there = ("ip route get {} from {} iif {}", src, dst, out_dev)
+    asking = from_there if tables.policy and out_dev else ("ip route get {}", src)
+    visit.note("rp_filter", saying, back, asking=asking)
     return Disposition.SOURCE_REJECTED
 
 

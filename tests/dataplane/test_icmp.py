@@ -95,17 +95,21 @@ def test_no_error_answers_an_error(network: Network) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "target", "destination"),
+    ("fault", "target", "source", "end"),
     [
-        ("ip-forward-off", "node-a", "b1"),  # dropped in silence
-        ("forward-drop-without-flanneld", "node-a", "b1"),
-        ("rp-filter-strict", "node-a", "172.16.77.7"),
-        ("vpc-route-stale", "node-b", "b1"),  # the fabric says nothing
+        ("ip-forward-off", "node-a", None, (Disposition.FORWARDING_DISABLED, "node-a")),  # dropped in silence
+        ("forward-drop-without-flanneld", "node-a", None, (Disposition.DENIED, "node-a")),
+        ("rp-filter-strict", "node-a", "192.168.0.12", (Disposition.SOURCE_REJECTED, "node-a")),  # that of db
+        ("vpc-route-stale", "node-b", None, (Disposition.UNDELIVERABLE, "VPC")),  # the fabric says nothing
     ],
 )
-def test_who_drops_in_silence(network: Network, fault: str, target: str, destination: str) -> None:
-    found = trace(break_network(network, fault, target), "a1", destination)
-    assert not found.ok
+def test_who_drops_in_silence(
+    network: Network, fault: str, target: str, source: str | None, end: tuple[Disposition, str]
+) -> None:
+    ping = Packet(IPv4Address(source) if source else None, IPv4Address("172.16.8.2"))
+    assert send(network, "a1", ping).disposition is Disposition.ACCEPTED
+    found = send(break_network(network, fault, target), "a1", ping)
+    assert (found.disposition, found.died_at) == end
     assert found.errors == ()
 
 

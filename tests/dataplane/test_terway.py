@@ -88,6 +88,18 @@ def test_rp_filter_asks_the_rules_as_if_the_answer_came_in_where_the_packet_goes
     assert not trace(network.writing("node-b", replace(strict, policy=())), "b1", "a1").ok
 
 
+def test_what_rp_filter_shows_is_the_route_that_it_found(network: Network) -> None:
+    """What goes on to a pod is asked back by the rule for that pod's own packets, not by the main table."""
+    tables = network.tables("node-a").adding(Sysctl("net.ipv4.conf.all.rp_filter", 1))
+    ours = next(rule for rule in tables.policy if rule.src == IPv4Network(A1))
+    elsewhere = Route(EVERYWHERE, "eth0", via=IPv4Address("192.168.0.253"), table=77)
+    changed = tables.without(ours).adding(replace(ours, table=77), elsewhere)
+    found = trace(network.writing("node-a", changed), "b1", "a1")
+    assert (found.disposition, found.died_at) == (Disposition.SOURCE_REJECTED, "node-a")
+    assert found.request[-1].because == elsewhere
+    assert found.request[-1].steps[-1].command == f"ssh node-a ip route get {B1} from {A1} iif {host_end('default/a1')}"
+
+
 # --- which table is asked --------------------------------------------------------------------------------------------
 
 TABLES = Tables(

@@ -17,7 +17,7 @@ from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
-from flannelviz.tables import Chain, Match, Row, Rule, Sysctl
+from flannelviz.tables import Chain, Match, Route, Row, Rule, Sysctl
 from flannelviz.topologies import article, article_plan
 
 A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
@@ -251,6 +251,14 @@ def test_what_the_bridge_may_not_forward_dnat_does_not_bridge() -> None:
     forbidden = Sysctl("net.ipv4.conf.cni0.forwarding", 0)
     found = trace(changed("node-a", dnat("PREROUTING", "172.19.0.9/32", A2), forbidden), "a1", "172.19.0.9")
     assert (found.disposition, found.died_at) == (Disposition.FORWARDING_DISABLED, "node-a")
+
+
+@pytest.mark.parametrize("destination", ["172.16.8.1", "172.16.8.127"])
+def test_rp_filter_asks_for_the_source_of_a_broadcast_too(destination: str) -> None:
+    strict = Sysctl("net.ipv4.conf.all.rp_filter", 1)
+    network = changed("node-b", strict, Route(IPv4Network("172.16.0.128/25"), "cni0", scope="link"))
+    found = trace(network, "a1", destination, proto="udp", dport=53)
+    assert (found.disposition, found.died_at) == (Disposition.SOURCE_REJECTED, "node-b")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flannelviz.model import NodePlan, ServicePlan
-from flannelviz.tables import Address, Match, Row, Rule, Sysctl
+from flannelviz.tables import Address, Match, Route, Row, Rule, Sysctl
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
 from prove.rules import Extra
@@ -279,6 +279,12 @@ CASES = [
         [TO_WEB],
         held=on("node-a", Sysctl("net.ipv4.conf.cni0.forwarding", 0)),
         **served("a2"),
+    ),
+    found(
+        "rp_filter asks for the source of a broadcast too",
+        [Sent("a1", "172.16.0.255", "udp", dport=53), Sent("a1", "172.16.0.129", "udp", dport=53)],
+        ("rp-filter-strict", "node-b"),
+        held=on("node-b", Route(IPv4Network("172.16.0.0/25"), "cni0", scope="link")),
     ),
 ]
 

@@ -92,8 +92,16 @@ def route_for(
 
 def deciding_rule(tables: Tables, dst: IPv4Address, src: IPv4Address | None, in_dev: str | None) -> PolicyRule | None:
     """Return the first policy rule that matches and whose table has a route; None: the main table is asked."""
-    matching = (rule for rule in tables.policy if _applies(rule, dst, src, in_dev))
+    matching = (rule for rule in _by_priority(tables) if _applies(rule, dst, src, in_dev))
     return next((r for r in matching if _fib_of(tables, r.table).decide(int(dst))[0] is not None), None)
+
+
+def _by_priority(tables: Tables) -> tuple[PolicyRule, ...]:
+    """Return the rules of one's own, the lowest priority first; of equals the first one, as fib_nl_newrule has them."""
+    found: tuple[PolicyRule, ...] | None = tables.memo.get("by priority")
+    if found is None:
+        found = tables.memo["by priority"] = tuple(sorted(tables.policy, key=lambda rule: rule.priority))
+    return found
 
 
 def _applies(rule: PolicyRule, dst: IPv4Address, src: IPv4Address | None, in_dev: str | None) -> bool:

@@ -110,9 +110,10 @@ TABLES = Tables(
         Route(IPv4Network("10.0.0.0/8"), "eth1", table=7),
     ),
     policy=(
-        PolicyRule(100, 7),
-        PolicyRule(512, 254, dst=IPv4Network("192.168.0.1/32")),
         PolicyRule(2048, 1003, src=IPv4Network("192.168.0.1/32"), in_dev="cali1"),
+        PolicyRule(512, 254, dst=IPv4Network("192.168.0.1/32")),
+        PolicyRule(100, 7),
+        PolicyRule(512, 1003, dst=IPv4Network("192.168.0.1/32")),
     ),
 )
 
@@ -133,3 +134,8 @@ def test_the_first_rule_that_matches_and_whose_table_has_a_route(
 ) -> None:
     rule = deciding_rule(TABLES, IPv4Address(dst), IPv4Address(src) if src else None, in_dev)
     assert (rule.priority if rule else None) == priority
+
+
+def test_of_two_rules_of_one_priority_the_older_one_is_asked() -> None:
+    own = IPv4Address("192.168.0.1")
+    assert deciding_rule(TABLES, own, None, None) == TABLES.policy[1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flannelviz.model import NodePlan, ServicePlan
-from flannelviz.tables import Address, Match, Route, Row, Rule, Sysctl
+from flannelviz.tables import Address, Match, PolicyRule, Route, Row, Rule, Sysctl
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
 from prove.rules import Extra
@@ -66,6 +66,7 @@ UDP_TO_WEB = replace(TO_WEB, proto="udp")
 UNHEARD = Sent("a1", "b1", "udp", dport=20000, served=False)
 OWN_ETH0 = Match(IPv4Network("192.168.0.1/32"))
 LOOPBACK = (IPv4Address("127.0.0.1"), 80)
+EVERYWHERE = IPv4Network("0.0.0.0/0")
 LOOPING = ("vpc-route-wrong-ecs", "node-b")
 CASES = [
     found("a looping flow meets the port of its own answer", [UDP_TO_WEB], LOOPING, **served("b1", proto="udp")),
@@ -262,6 +263,16 @@ CASES = [
             extra=rule("node-a", "nat", "OUTPUT", "DNAT", dst=Match(IPv4Network("127.0.0.1")), to=(to, None)),
         )
         for to in (IPv4Address("172.16.0.2"), IPv4Address("192.168.0.2"))
+    ),
+    found(
+        "a policy rule added later is asked first by its priority",
+        [Sent("a1", "a2"), Sent("a1", "b1")],
+        cni="terway",
+        held=on(
+            "node-a",
+            PolicyRule(100, 77, dst=IPv4Network("192.168.0.0/16")),
+            Route(EVERYWHERE, "eth0", via=IPv4Address("192.168.0.253"), table=77),
+        ),
     ),
     found(
         "forwarding is allowed by the device that a packet comes in by",

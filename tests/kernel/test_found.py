@@ -275,6 +275,11 @@ CASES = [
         ),
     ),
     found(
+        "an address on lo is answered for as well",
+        [Sent("a1", "172.16.0.99"), Sent("node-a", "172.16.0.99")],
+        held=on("default/a2", Address(IPv4Interface("172.16.0.99/32"), "lo")),
+    ),
+    found(
         "forwarding is allowed by the device that a packet comes in by",
         [PING, Sent("b1", "b2"), Sent("b1", "a1")],
         held=on("node-b", Sysctl("net.ipv4.conf.eth0.forwarding", 0)),

@@ -17,7 +17,7 @@ from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
-from flannelviz.tables import Chain, Match, Route, Row, Rule, Sysctl
+from flannelviz.tables import Chain, FdbEntry, Match, Neighbor, Route, Row, Rule, Sysctl, veth_name
 from flannelviz.topologies import article, article_plan
 
 A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
@@ -289,6 +289,22 @@ def test_who_does_not_forward_asks_for_no_source(forwards: int, disposition: Dis
     setting = Sysctl("net.ipv4.ip_forward", forwards)
     found = trace(break_network(changed("node-a", setting), "vpc-route-wrong-ecs", "node-b"), "node-a", "b1")
     assert (found.disposition, found.died_at) == (disposition, "node-a")
+
+
+@pytest.mark.parametrize(("known", "heard"), [(True, False), (False, False), (True, True)])
+def test_a_bridge_sends_where_somebody_has_written_until_it_hears_better(known: bool, heard: bool) -> None:
+    """A frame from the MAC itself moves the entry: its ARP answer, or any packet, even one that the node drops."""
+    mac = "0a:58:ac:10:00:83"
+    written = FdbEntry(mac, veth_name("default/a1"), master="cni0", state="static")
+    network = changed("node-a", written)
+    pod = network.tables("default/a1")
+    permanent = Neighbor(IPv4Address(A2), mac, "eth0", "PERMANENT")
+    before = trace(break_network(network, "ip-forward-off", "node-a"), "a2", "b1").learned if heard else None
+    network = network.writing("default/a1", pod.adding(permanent)) if known else network
+    found = trace(network, "a1", "a2", learned=before)
+    astray = known and not heard
+    assert found.disposition is (Disposition.UNDELIVERABLE if astray else Disposition.ACCEPTED)
+    assert (step_of(hop_at(found, "node-a"), "fdb").row == written) is astray
 
 
 # --- evidence, learned state, errors --------------------------------------------------------------------------------

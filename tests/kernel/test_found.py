@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flannelviz.model import NodePlan, ServicePlan
-from flannelviz.tables import Address, Match, PolicyRule, Route, Row, Rule, Sysctl
+from flannelviz.tables import Address, FdbEntry, Match, Neighbor, PolicyRule, Route, Row, Rule, Sysctl, veth_name
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
 from prove.rules import Extra
@@ -67,6 +67,8 @@ UNHEARD = Sent("a1", "b1", "udp", dport=20000, served=False)
 OWN_ETH0 = Match(IPv4Network("192.168.0.1/32"))
 LOOPBACK = (IPv4Address("127.0.0.1"), 80)
 EVERYWHERE = IPv4Network("0.0.0.0/0")
+A2_MAC = "0a:58:ac:10:00:03"
+ASTRAY = FdbEntry(A2_MAC, veth_name("default/a1"), master="cni0", state="static")
 LOOPING = ("vpc-route-wrong-ecs", "node-b")
 CASES = [
     found("a looping flow meets the port of its own answer", [UDP_TO_WEB], LOOPING, **served("b1", proto="udp")),
@@ -302,6 +304,15 @@ CASES = [
         ("rp-filter-strict", "node-b"),
         held=on("node-b", Route(IPv4Network("172.16.0.0/25"), "cni0", scope="link")),
     ),
+    found(
+        "a bridge sends where its table says, wrong as it is",
+        [Sent("a1", "a2")],
+        held=(
+            *on("node-a", ASTRAY),
+            *on("default/a1", Neighbor(IPv4Address("172.16.0.3"), A2_MAC, "eth0", "PERMANENT")),
+        ),
+    ),
+    found("an ARP answer moves what somebody has written", [Sent("a1", "a2"), PING], held=on("node-a", ASTRAY)),
 ]
 
 

@@ -148,6 +148,14 @@ def test_behind_a_dead_wire_only_a_failed_question_is_told(
     assert told(found) == errors
 
 
+def test_reject_says_nothing_about_a_broadcast(network: Network) -> None:
+    rejecting = Chain("filter", "INPUT", "ACCEPT", (Rule("REJECT"),))
+    refusing = network.writing("node-b", network.tables("node-b").adding(rejecting))
+    to_one, to_all = (trace(refusing, "a1", to, proto="udp", dport=53) for to in ("172.16.8.1", "172.16.8.127"))
+    assert to_one.disposition is to_all.disposition is Disposition.DENIED
+    assert (len(to_one.errors), to_all.errors) == (1, ())
+
+
 def test_nobody_answers_a_broadcast_that_nobody_listens_to():
     last = trace(article(), "a1", "172.16.8.127", proto="udp", dport=53, served=False).request[-1]
     assert last.disposition is Disposition.REFUSED and last.icmp is None

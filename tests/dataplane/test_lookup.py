@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flannelviz.dataplane.lookup import Fib, fib, local_address, longest_prefix_match, primary_address
+from flannelviz.dataplane.lookup import Fib, broadcast_of, fib, local_address, longest_prefix_match, primary_address
 from flannelviz.tables import Address, Link, Route, Tables
 
 NODE_B = Tables(
@@ -79,6 +79,13 @@ def test_all_of_127_is_local_and_own_addresses_are() -> None:
     assert local_address(tables, IPv4Address("127.9.9.9")) == tables.addresses[0]
     assert local_address(tables, IPv4Address("172.16.8.1")) == tables.addresses[1]
     assert local_address(tables, IPv4Address("172.16.8.2")) is None
+
+
+@pytest.mark.parametrize(("up", "is_broadcast"), [(True, True), (False, False)])
+def test_a_device_that_is_down_has_no_broadcast_address(up: bool, is_broadcast: bool) -> None:
+    cni0 = Address(IPv4Interface("172.16.8.1/25"), "cni0")
+    tables = Tables(fixed_links=(Link("cni0", "bridge", up=up),), addresses=(cni0,))
+    assert (broadcast_of(tables, IPv4Address("172.16.8.127")) == cni0) is is_broadcast
 
 
 @pytest.mark.parametrize(

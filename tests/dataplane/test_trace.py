@@ -17,7 +17,7 @@ from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
-from flannelviz.tables import Chain, FdbEntry, Match, Neighbor, Route, Row, Rule, Sysctl, veth_name
+from flannelviz.tables import Address, Chain, FdbEntry, Match, Neighbor, Route, Row, Rule, Sysctl, veth_name
 from flannelviz.topologies import article, article_plan
 
 A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
@@ -253,6 +253,15 @@ def test_what_the_bridge_may_not_forward_dnat_does_not_bridge() -> None:
     assert (found.disposition, found.died_at) == (Disposition.FORWARDING_DISABLED, "node-a")
 
 
+@pytest.mark.parametrize(
+    ("proto", "disposition"),
+    [("udp", Disposition.ACCEPTED), ("tcp", Disposition.UNDELIVERABLE), ("icmp", Disposition.UNDELIVERABLE)],
+)
+def test_only_udp_programs_get_a_broadcast(proto: str, disposition: Disposition) -> None:
+    found = trace(article(), "a1", "172.16.8.127", proto=proto, dport=53 if proto != "icmp" else 0)
+    assert (found.disposition, found.request[-1].place) == (disposition, "node-b")
+
+
 @pytest.mark.parametrize("destination", ["172.16.8.1", "172.16.8.127"])
 def test_rp_filter_asks_for_the_source_of_a_broadcast_too(destination: str) -> None:
     strict = Sysctl("net.ipv4.conf.all.rp_filter", 1)
@@ -289,6 +298,13 @@ def test_who_does_not_forward_asks_for_no_source(forwards: int, disposition: Dis
     setting = Sysctl("net.ipv4.ip_forward", forwards)
     found = trace(break_network(changed("node-a", setting), "vpc-route-wrong-ecs", "node-b"), "node-a", "b1")
     assert (found.disposition, found.died_at) == (disposition, "node-a")
+
+
+def test_the_source_is_the_address_on_the_network_of_the_next_hop() -> None:
+    tables = article().tables("node-a")
+    other = Address(IPv4Interface("10.1.0.5/24"), "eth0")
+    found = trace(article().writing("node-a", replace(tables, addresses=(other, *tables.addresses))), "node-a", "b1")
+    assert str(found.source_seen) == NODE_A
 
 
 @pytest.mark.parametrize(("known", "heard"), [(True, False), (False, False), (True, True)])

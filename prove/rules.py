@@ -9,7 +9,7 @@ from random import Random
 from typing import Literal
 
 from flannelviz.network import Network
-from flannelviz.tables import Chain, Match, Rule, Sysctl
+from flannelviz.tables import Chain, Match, Row, Rule, Sysctl
 
 Table = Literal["filter", "nat"]
 LOOSE = "net.ipv4.conf.all.rp_filter"
@@ -31,17 +31,17 @@ CHAINS: tuple[tuple[Table, str, tuple[str, ...], tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A row put into the tables of a place: a setting, or a rule that comes first in its chain."""
+    """A row put into the tables of a place: a rule comes first in its chain, any other row at the end."""
 
     place: str
-    row: Rule | Sysctl
+    row: Row
     table: Table = "filter"
     chain: str = ""
 
     def put_into(self, network: Network) -> Network:
         """Return the network with this row."""
         tables = network.tables(self.place)
-        if isinstance(self.row, Sysctl):
+        if not isinstance(self.row, Rule):
             return network.writing(self.place, tables.adding(self.row))
         old = tables.chain(self.table, self.chain) or Chain(self.table, self.chain, "ACCEPT")
         rules = (self.row, *old.rules)

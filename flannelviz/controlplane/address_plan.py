@@ -75,6 +75,7 @@ def check_plan(plan: ClusterPlan, strict: bool = True) -> tuple[str, ...]:
     _check_service_cidr(plan)
     _check_node_mask(plan)
     _check_limits(plan)
+    _check_fabric(plan)
     _check_names(plan)
     _check_addresses(plan)
     _check_eips(plan)
@@ -200,6 +201,14 @@ def _check_limits(plan: ClusterPlan) -> None:
             raise AddressPlanError(f"ccm_route_table_ids names {wanted!r}; the VPC has {', '.join(tables)}")
     if plan.mtu < MIN_MTU:
         raise AddressPlanError(f"an MTU of {plan.mtu} bytes: IPv4 needs {MIN_MTU} (RFC 791); take 1500")
+
+
+def _check_fabric(plan: ClusterPlan) -> None:
+    if plan.cni == "terway" and plan.fabric == "switch":
+        raise AddressPlanError(
+            "fabric 'switch' with cni 'terway': the VPC delivers to a pod by its ENI, and a switch asks who answers "
+            "ARP there, where no address is; take fabric 'routed'"
+        )
 
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flannelviz.dataplane.lookup import local_address, route_for, vpc_fib
 from flannelviz.model import VPC, derived_mac
 from flannelviz.network import Network
-from flannelviz.tables import ETH0, LO, Eni, Link, Port, Tables, veth_name
+from flannelviz.tables import ETH0, Eni, Link, Port, Tables, veth_name
 
 # Every frame that an ECS gets from the VPC, and every ARP answer, carries this MAC.
 # Source: public ECS packet captures; Terway hard-codes it.
@@ -45,18 +45,14 @@ def _ask_the_vpc(network: Network, question: Question) -> str | None:
         return FABRIC_MAC
     eni = network.vpc.enis.get(target)
     if network.vpc.fabric == "switch":
-        return eni.mac if eni is not None and _is_up(network, eni) and _lets_in(network, eni, question) else None
+        return eni.mac if eni is not None and _takes(network, eni, question) else None
     return FABRIC_MAC if eni is not None or network.vpc.answers_all_arp else None
 
 
-def _lets_in(network: Network, eni: Eni, question: Question) -> bool:
+def _takes(network: Network, eni: Eni, question: Question) -> bool:
     tables = network.tables(eni.place)
-    return local_address(tables, question.target) is None or answers(tables, eni.device, question)
-
-
-def _is_up(network: Network, eni: Eni) -> bool:
-    link = network.tables(eni.place).link(ETH0)
-    return link is not None and link.up
+    link = tables.link(eni.device)
+    return link is not None and link.up and answers(tables, link.name, question)
 
 
 def _ask_far_end(network: Network, peer: tuple[str, str], question: Question) -> str | None:
@@ -78,10 +74,10 @@ def _ask_far_end(network: Network, peer: tuple[str, str], question: Question) ->
 def answers(tables: Tables, dev: str, question: Question) -> bool:
     """Return whether a place answers on `dev`: for any own address (arp_ignore 0), if it lets the sender in.
 
-    Source: net/ipv4/arp.c, arp_process: it asks for the route, which refuses an own address and what rp_filter does.
+    Source: net/ipv4/arp.c, arp_process: it asks for the route, which refuses an own address and what rp_filter does;
+    an address on lo is one of them, all but 127.0.0.0/8.
     """
-    own = local_address(tables, question.target)
-    if own is None or own.dev == LO:
+    if question.target.is_loopback or local_address(tables, question.target) is None:
         return False
     if question.sender is not None and local_address(tables, question.sender) is not None:
         return False

@@ -201,12 +201,13 @@ def _leave(visit: Visit, tables: Tables, link: Link) -> Disposition | None:
 def switch(visit: Visit, tables: Tables, bridge: Link, in_port: str | None = None) -> Link | None:
     """Return the port for the frame's MAC, and note the FDB lookup; an unknown MAC is flooded to all other ports."""
     mac = visit.packet.dst_mac
-    port = port_of(visit.network, tables, mac)
+    fixed = _fixed_port(visit, tables, bridge)
+    port = tables.link(fixed.dev) if fixed is not None else port_of(visit.network, tables, mac)
     asking = ("bridge fdb show br {} | grep {}", bridge.name, mac)
     if port is not None:
         known = visit.memory.fdb.get((visit.place, bridge.name, mac)) == port.name
-        row = FdbEntry(mac, port.name, bridge.name, origin=LEARNED) if known else port
-        how = "is behind" if known else "is not known yet: flooded, and taken behind"
+        row = fixed or (FdbEntry(mac, port.name, bridge.name, origin=LEARNED) if known else port)
+        how = "is behind" if known or fixed else "is not known yet: flooded, and taken behind"
         visit.note("fdb", ("{} {} {}", mac, how, port.name), row, asking=asking)
         return port
     visit.note("fdb", ("{} is behind no port of {}: flooded, and nobody takes it", mac, bridge.name), asking=asking)
@@ -214,6 +215,25 @@ def switch(visit: Visit, tables: Tables, bridge: Link, in_port: str | None = Non
     flooded = (veth_name(p.pod) for p in ports if p.up and p.attached and veth_name(p.pod) != in_port)
     visit.out_dev = next(flooded, bridge.name)
     return None
+
+
+def _fixed_port(visit: Visit, tables: Tables, bridge: Link) -> FdbEntry | None:
+    """Return the entry that somebody has written for the frame's MAC, until a frame from that MAC has moved it.
+
+    Source: net/bridge/br_fdb.c, br_fdb_update: only a sticky entry stays. An ARP answer is such a frame.
+    """
+    mac = visit.packet.dst_mac
+    found = _fixed(tables).get((bridge.name, mac))
+    if found is None or (visit.place, bridge.name, mac) in visit.memory.fdb:
+        return None
+    return None if mac in visit.memory.neighbors.values() else found
+
+
+def _fixed(tables: Tables) -> dict[tuple[str, str], FdbEntry]:
+    found: dict[tuple[str, str], FdbEntry] | None = tables.memo.get("fixed ports")
+    if found is None:
+        found = tables.memo["fixed ports"] = {(e.master, e.lladdr): e for e in tables.fdb if e.master is not None}
+    return found
 
 
 def onto_wire(visit: Visit, link: Link) -> Disposition:

@@ -151,22 +151,13 @@ def _admitted(visit: Visit, receiver: Eni, sender: Eni | None) -> Disposition | 
     rule = _rule_for(_group(visit, receiver.security_group), packet.src)
     asking = ("aliyun ecs DescribeSecurityGroupAttribute --SecurityGroupId {}", receiver.security_group)
     if member is not None and member.security_group == receiver.security_group:
-        visit.note(
-            "security group",
-            ("{} is a member of {} as well", packet.src, member.security_group),
-            member,
-            rule,
-            asking=asking,
-        )
+        together = ("{} is a member of {} as well", packet.src, member.security_group)
+        visit.note("security group", together, member, rule, asking=asking)
     elif rule is not None and rule.policy == "Accept":
         visit.note("security group", ("{} lets {} in", receiver.security_group, rule.source), rule, asking=asking)
     else:
-        visit.note(
-            "security group",
-            ("{} does not let {} in: dropped", receiver.security_group, packet.src),
-            rule,
-            asking=asking,
-        )
+        refused = ("{} does not let {} in: dropped", receiver.security_group, packet.src)
+        visit.note("security group", refused, rule, asking=asking)
         return Disposition.DENIED
     _track(visit)
     return None

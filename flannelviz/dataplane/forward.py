@@ -19,16 +19,17 @@ from flannelviz.dataplane.egress import (
     too_large,
     unknown,
 )
-from flannelviz.dataplane.lookup import broadcast_of, fib, local_address
+from flannelviz.dataplane.lookup import broadcast_of, local_address, primary_address, route_for
 from flannelviz.dataplane.tunnel import encapsulated, vxlan_device
 from flannelviz.dataplane.visit import Memory, Visit
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet
-from flannelviz.tables import LO, VNI, VXLAN_PORT, Link, Origin, Route, Sysctl, Tables
+from flannelviz.tables import LO, VNI, VXLAN_PORT, Address, Link, Origin, Route, Sysctl, Tables
 
 IP_FORWARD = "net.ipv4.ip_forward"
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
 IP_FORWARD_UNSET = Sysctl(IP_FORWARD, 0, Origin("kernel", "default"))
+ALL_IPV4 = "net.ipv4."  # how the names of such settings begin
 
 
 def forward(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:
@@ -49,15 +50,7 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
     packet = visit.packet
     own = local_address(tables, packet.dst)
     if own is not None:
-        filled = packet if packet.src is not None else replace(packet, src=packet.dst)
-        visit.note(
-            "local",
-            ("{} is an own address: over lo", packet.dst),
-            own,
-            now=filled,
-            asking=("ip route get {}", packet.dst),
-        )
-        return _over_loopback(visit, tables)
+        return _to_oneself(visit, tables, own)
     if broadcast_of(tables, packet.dst):
         return _broadcast(visit, tables)
     if "routes" in tables.unknown:
@@ -74,10 +67,16 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
         now=packet if packet.src is not None else replace(packet, src=source),
         asking=("ip route get {}", packet.dst),
     )
-    refused = too_large(visit, tables, route, "")
-    if refused:
-        return refused
-    return _through_output(visit, tables, route)
+    refused = _kept_on_lo(visit, tables, route) or too_large(visit, tables, route, "")
+    return refused or _through_output(visit, tables, route)
+
+
+def _to_oneself(visit: Visit, tables: Tables, own: Address) -> Disposition:
+    packet = visit.packet
+    filled = packet if packet.src is not None else replace(packet, src=primary_address(tables, own))
+    saying = ("{} is an own address: over lo", packet.dst)
+    visit.note("local", saying, own, now=filled, asking=("ip route get {}", packet.dst))
+    return _over_loopback(visit, tables)
 
 
 def _through_output(visit: Visit, tables: Tables, route: Route) -> Disposition:
@@ -126,7 +125,21 @@ def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if route is None:
         return _no_route(visit, asking)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
-    return filtered(visit, tables, "OUTPUT", None, dev) or _sent_on(visit, tables, route, None)
+    refused = _kept_on_lo(visit, tables, route) or filtered(visit, tables, "OUTPUT", None, dev)
+    return refused or _sent_on(visit, tables, route, None)
+
+
+def _kept_on_lo(visit: Visit, tables: Tables, route: Route) -> Disposition | None:
+    """Return SOURCE_REJECTED if a packet from 127.0.0.0/8 would leave by another device than lo.
+
+    Source: net/ipv4/route.c, __mkroute_output, where route_localnet is 0.
+    """
+    src = visit.packet.src
+    if src is None or not src.is_loopback or route.dev == LO:
+        return None
+    saying = ("source {} is an address of lo, and may not leave by {}", src, route.dev)
+    visit.note("local", saying, local_address(tables, src), asking=("ip addr show lo",))
+    return Disposition.SOURCE_REJECTED
 
 
 def _loopback_down(visit: Visit, tables: Tables) -> Disposition | None:
@@ -193,10 +206,11 @@ def _seen_by_iptables(visit: Visit, tables: Tables, bridge: Link, port: Link) ->
     nat.entering(visit, tables, "PREROUTING", bridge.name, None)
     visit.prerouted = True
     packet = visit.packet
-    if packet.dst == asked or local_address(tables, packet.dst) is not None:
+    if packet.dst == asked:
         return None
-    route, runner_up = routed(visit, tables, bridge.name)
-    if route is None or route.dev != bridge.name or not tables.sysctl(IP_FORWARD):
+    own = local_address(tables, packet.dst)
+    route, runner_up = routed(visit, tables, bridge.name) if own is None else (None, None)
+    if route is None or route.dev != bridge.name or not _forwarding(tables, bridge.name).value:
         visit.packet = replace(packet, dst_mac=bridge.mac)
         return None
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name)
@@ -232,31 +246,38 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
         nat.entering(visit, tables, "PREROUTING", dev, None)
     packet = visit.packet
     assert packet.src is not None, "a packet on the wire has a source"
-    own_source = local_address(tables, packet.src)
-    if own_source is not None and _looked_at(tables, packet):
-        visit.note(
-            "local",
-            ("source {} is an own address, from outside: a martian", packet.src),
-            own_source,
-            asking=("ip addr",),
-        )
-        return Disposition.SOURCE_REJECTED
-    own = local_address(tables, packet.dst)
-    if own is not None and "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
+    if packet.dst.is_loopback:
+        return _loopback_from_outside(visit, tables)
+    own, broadcast = local_address(tables, packet.dst), broadcast_of(tables, packet.dst)
+    stays, own_source = own or broadcast, local_address(tables, packet.src)
+    if own_source is not None and (stays is not None or _forwarding(tables, dev).value):  # else it is dropped first
+        return _own_from_outside(visit, own_source)
+    if stays is None:
+        return _forward_on(visit, tables, dev)
+    if "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
         return _reverse_path_failed(visit, tables, dev)
     if own is not None:
         asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
         visit.note("local", ("{} is an own address: delivered here", packet.dst), own, asking=asking)
         return _deliver(visit, tables, dev)
-    if broadcast_of(tables, packet.dst):
-        return _deliver(visit, tables, dev) if packet.proto == "udp" else _broadcast(visit, tables)
-    return _forward_on(visit, tables, dev)
+    return _deliver(visit, tables, dev) if packet.proto == "udp" else _broadcast(visit, tables)
 
 
-def _looked_at(tables: Tables, packet: Packet) -> bool:
-    """Return whether the source matters: without forwarding, what is for others is dropped before anybody asks."""
-    stays = local_address(tables, packet.dst) is not None or broadcast_of(tables, packet.dst) is not None
-    return stays or bool(tables.sysctl(IP_FORWARD))
+def _loopback_from_outside(visit: Visit, tables: Tables) -> Disposition:
+    """Return UNDELIVERABLE: nothing that comes in by a wire is for 127.0.0.0/8, which is lo's alone.
+
+    Source: net/ipv4/route.c, ip_route_input_slow: a martian destination, where route_localnet is 0.
+    """
+    dst = visit.packet.dst
+    saying = ("destination {} is an address of lo, and this came from outside: a martian", dst)
+    visit.note("local", saying, local_address(tables, dst), asking=("ip addr show lo",))
+    return Disposition.UNDELIVERABLE
+
+
+def _own_from_outside(visit: Visit, own: Address) -> Disposition:
+    saying = ("source {} is an own address, from outside: a martian", visit.packet.src)
+    visit.note("local", saying, own, asking=("ip addr",))
+    return Disposition.SOURCE_REJECTED
 
 
 def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:
@@ -295,39 +316,52 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
     if "routes" in tables.unknown:
         return unknown(visit, "routes", asking)
-    if not tables.sysctl(IP_FORWARD):
-        return _forwarding_disabled(visit, tables)
+    if not _forwarding(tables, dev).value:
+        return _forwarding_disabled(visit, tables, dev)
     route, runner_up = routed(visit, tables, dev)
     if route is None:
         answer_with(visit, tables, "net unreachable")
         return _no_route(visit, asking)
     if packet.src is not None and not reverse_path_ok(tables, dev, packet.src, packet.dst, route.dev):
-        return _reverse_path_failed(visit, tables, dev)
+        return _reverse_path_failed(visit, tables, dev, route.dev)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
     return (
         _too_old(visit, tables)
         or too_large(visit, tables, route, "fragmentation needed")
-        or _decrement(visit, tables)
+        or _decrement(visit, tables, dev)
         or filtered(visit, tables, "FORWARD", dev, route.dev)
         or _sent_on(visit, tables, route, dev)
     )
 
 
-def _forwarding_disabled(visit: Visit, tables: Tables) -> Disposition:
-    row = _ip_forward(tables)
-    visit.note("sysctl", ("ip_forward is 0: dropped in silence",), row, asking=("sysctl {}", IP_FORWARD))
+def _forwarding_disabled(visit: Visit, tables: Tables, dev: str) -> Disposition:
+    row = _forwarding(tables, dev)
+    saying = ("{} is 0: dropped in silence", row.name.removeprefix(ALL_IPV4))
+    visit.note("sysctl", saying, row, asking=("sysctl {}", row.name))
     return Disposition.FORWARDING_DISABLED
 
 
-def _ip_forward(tables: Tables) -> Sysctl:
-    return next((s for s in tables.sysctls if s.name == IP_FORWARD), IP_FORWARD_UNSET)
+def _forwarding(tables: Tables, dev: str) -> Sysctl:
+    """Return the setting that allows to forward what comes in by `dev`: its own, else the one for all devices.
+
+    Source: net/ipv4/route.c, ip_route_input_slow, IN_DEV_FORWARD; writing ip_forward writes that of every device.
+    """
+    own, found = f"{ALL_IPV4}conf.{dev}.forwarding", IP_FORWARD_UNSET
+    for row in tables.sysctls:
+        if row.name == own:
+            return row
+        if row.name == IP_FORWARD:
+            found = row
+    return found
 
 
-def _reverse_path_failed(visit: Visit, tables: Tables, dev: str) -> Disposition:
-    src = visit.packet.src
-    back = fib(tables).decide(int(src))[0] if src is not None else None
+def _reverse_path_failed(visit: Visit, tables: Tables, dev: str, out_dev: str | None = None) -> Disposition:
+    src, dst = visit.packet.src, visit.packet.dst
+    back = route_for(tables, src, dst, out_dev)[0] if src is not None else None
     saying = ("rp_filter: {} does not come back by {}: dropped", src, dev)
-    visit.note("rp_filter", saying, back, asking=("ip route get {}", src))
+    from_there = ("ip route get {} from {} iif {}", src, dst, out_dev)
+    asking = from_there if tables.policy and out_dev else ("ip route get {}", src)
+    visit.note("rp_filter", saying, back, asking=asking)
     return Disposition.SOURCE_REJECTED
 
 
@@ -340,11 +374,10 @@ def _too_old(visit: Visit, tables: Tables) -> Disposition | None:
     return Disposition.TTL_EXCEEDED
 
 
-def _decrement(visit: Visit, tables: Tables) -> Disposition | None:
-    ttl = visit.packet.ttl
-    saying = ("ip_forward is 1: TTL {} -> {}", ttl, ttl - 1)
-    aged = replace(visit.packet, ttl=ttl - 1)
-    visit.note("sysctl", saying, _ip_forward(tables), now=aged, asking=("sysctl {}", IP_FORWARD))
+def _decrement(visit: Visit, tables: Tables, dev: str) -> Disposition | None:
+    ttl, row = visit.packet.ttl, _forwarding(tables, dev)
+    saying = ("{} is 1: TTL {} -> {}", row.name.removeprefix(ALL_IPV4), ttl, ttl - 1)
+    visit.note("sysctl", saying, row, now=replace(visit.packet, ttl=ttl - 1), asking=("sysctl {}", row.name))
     return None
 
 

@@ -92,8 +92,16 @@ def route_for(
 
 def deciding_rule(tables: Tables, dst: IPv4Address, src: IPv4Address | None, in_dev: str | None) -> PolicyRule | None:
     """Return the first policy rule that matches and whose table has a route; None: the main table is asked."""
-    matching = (rule for rule in tables.policy if _applies(rule, dst, src, in_dev))
+    matching = (rule for rule in _by_priority(tables) if _applies(rule, dst, src, in_dev))
     return next((r for r in matching if _fib_of(tables, r.table).decide(int(dst))[0] is not None), None)
+
+
+def _by_priority(tables: Tables) -> tuple[PolicyRule, ...]:
+    """Return the rules of one's own, the lowest priority first; of equals the first one, as fib_nl_newrule has them."""
+    found: tuple[PolicyRule, ...] | None = tables.memo.get("by priority")
+    if found is None:
+        found = tables.memo["by priority"] = tuple(sorted(tables.policy, key=lambda rule: rule.priority))
+    return found
 
 
 def _applies(rule: PolicyRule, dst: IPv4Address, src: IPv4Address | None, in_dev: str | None) -> bool:
@@ -135,6 +143,15 @@ def local_address(tables: Tables, address: IPv4Address) -> Address | None:
         own = tables.memo["local"] = _Own(rows, next((a for a in rows.values() if a.interface.ip.is_loopback), None))
     number = int(address)
     return own.loopback if number >> 24 == 127 else own.rows.get(number)
+
+
+def primary_address(tables: Tables, own: Address) -> IPv4Address:
+    """Return the source of what a program sends to the own address `own`: the first of its network on its device.
+
+    Source: net/ipv4/fib_frontend.c, fib_add_ifaddr: it is the prefsrc of a secondary address's local route, too.
+    """
+    on_dev = (a.interface for a in tables.addresses if a.dev == own.dev)
+    return next(i.ip for i in on_dev if i.network == own.interface.network)
 
 
 def broadcast_of(tables: Tables, address: IPv4Address) -> Address | None:

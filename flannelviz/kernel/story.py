@@ -26,6 +26,7 @@ ENDS_BY_ERROR: Mapping[int, Disposition] = {
     errno.EPERM: Disposition.DENIED,
     errno.EACCES: Disposition.UNDELIVERABLE,  # a broadcast address
     errno.ENETDOWN: Disposition.LINK_DOWN,
+    errno.EINVAL: Disposition.SOURCE_REJECTED,  # a loopback address, which may not leave
 }
 PORT_UNREACHABLE = "icmp 3/3"
 ICMP_ERRORS: Mapping[str, tuple[str, Disposition]] = {

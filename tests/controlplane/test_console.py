@@ -218,6 +218,7 @@ def test_node_mask(cluster, mask, says):
         ({"nat_gateway": None}, r"nat_gateway None is unknown; take True or False"),
         ({"cni": "calico"}, r"cni 'calico' is unknown; take 'flannel' or 'terway'"),
         ({"rules": "x"}, r"rules 'x' is unknown; take 'v0\.10' or 'head'"),
+        ({"cni": "terway", "fabric": "switch"}, r"^fabric 'switch' with cni 'terway': .*; take fabric 'routed'$"),
         ({"fabric": "z"}, r"fabric 'z' is unknown; take 'routed' or 'switch'"),
         ({"backend": "wireguard"}, r"backend 'wireguard' is unknown; take 'alloc', 'ali-vpc', 'host-gw' or 'vxlan'"),
     ],

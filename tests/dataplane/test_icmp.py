@@ -95,17 +95,21 @@ def test_no_error_answers_an_error(network: Network) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "target", "destination"),
+    ("fault", "target", "source", "end"),
     [
-        ("ip-forward-off", "node-a", "b1"),  # dropped in silence
-        ("forward-drop-without-flanneld", "node-a", "b1"),
-        ("rp-filter-strict", "node-a", "172.16.77.7"),
-        ("vpc-route-stale", "node-b", "b1"),  # the fabric says nothing
+        ("ip-forward-off", "node-a", None, (Disposition.FORWARDING_DISABLED, "node-a")),  # dropped in silence
+        ("forward-drop-without-flanneld", "node-a", None, (Disposition.DENIED, "node-a")),
+        ("rp-filter-strict", "node-a", "192.168.0.12", (Disposition.SOURCE_REJECTED, "node-a")),  # that of db
+        ("vpc-route-stale", "node-b", None, (Disposition.UNDELIVERABLE, "VPC")),  # the fabric says nothing
     ],
 )
-def test_who_drops_in_silence(network: Network, fault: str, target: str, destination: str) -> None:
-    found = trace(break_network(network, fault, target), "a1", destination)
-    assert not found.ok
+def test_who_drops_in_silence(
+    network: Network, fault: str, target: str, source: str | None, end: tuple[Disposition, str]
+) -> None:
+    ping = Packet(IPv4Address(source) if source else None, IPv4Address("172.16.8.2"))
+    assert send(network, "a1", ping).disposition is Disposition.ACCEPTED
+    found = send(break_network(network, fault, target), "a1", ping)
+    assert (found.disposition, found.died_at) == end
     assert found.errors == ()
 
 
@@ -142,6 +146,14 @@ def test_behind_a_dead_wire_only_a_failed_question_is_told(
     found = trace(down, "a1", "b1", learned=trace(network, "a1", "b1").learned if warm else None)
     assert (found.disposition, found.died_at) == (disposition, "node-b")
     assert told(found) == errors
+
+
+def test_reject_says_nothing_about_a_broadcast(network: Network) -> None:
+    rejecting = Chain("filter", "INPUT", "ACCEPT", (Rule("REJECT"),))
+    refusing = network.writing("node-b", network.tables("node-b").adding(rejecting))
+    to_one, to_all = (trace(refusing, "a1", to, proto="udp", dport=53) for to in ("172.16.8.1", "172.16.8.127"))
+    assert to_one.disposition is to_all.disposition is Disposition.DENIED
+    assert (len(to_one.errors), to_all.errors) == (1, ())
 
 
 def test_nobody_answers_a_broadcast_that_nobody_listens_to():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flannelviz.dataplane.lookup import Fib, fib, local_address, longest_prefix_match
+from flannelviz.dataplane.lookup import Fib, broadcast_of, fib, local_address, longest_prefix_match, primary_address
 from flannelviz.tables import Address, Link, Route, Tables
 
 NODE_B = Tables(
@@ -79,3 +79,31 @@ def test_all_of_127_is_local_and_own_addresses_are() -> None:
     assert local_address(tables, IPv4Address("127.9.9.9")) == tables.addresses[0]
     assert local_address(tables, IPv4Address("172.16.8.1")) == tables.addresses[1]
     assert local_address(tables, IPv4Address("172.16.8.2")) is None
+
+
+@pytest.mark.parametrize(("up", "is_broadcast"), [(True, True), (False, False)])
+def test_a_device_that_is_down_has_no_broadcast_address(up: bool, is_broadcast: bool) -> None:
+    cni0 = Address(IPv4Interface("172.16.8.1/25"), "cni0")
+    tables = Tables(fixed_links=(Link("cni0", "bridge", up=up),), addresses=(cni0,))
+    assert (broadcast_of(tables, IPv4Address("172.16.8.127")) == cni0) is is_broadcast
+
+
+@pytest.mark.parametrize(
+    ("own", "first"),
+    [
+        ("192.168.0.10/24 eth0", "192.168.0.10"),
+        ("192.168.0.50/24 eth0", "192.168.0.10"),  # a secondary address
+        ("192.168.0.60/25 eth0", "192.168.0.60"),  # another network, by its mask
+        ("192.168.0.70/24 eth1", "192.168.0.70"),  # another device
+        ("127.0.0.5/8 lo", "127.0.0.1"),
+    ],
+)
+def test_the_first_address_of_a_network_speaks_for_it(own: str, first: str) -> None:
+    names = ("127.0.0.1/8 lo", "192.168.0.10/24 eth0", "192.168.0.50/24 eth0", "192.168.0.60/25 eth0")
+    rows = {name: _address(name) for name in (*names, "192.168.0.70/24 eth1", "127.0.0.5/8 lo")}
+    assert primary_address(Tables(addresses=tuple(rows.values())), rows[own]) == IPv4Address(first)
+
+
+def _address(text: str) -> Address:
+    interface, _, dev = text.partition(" ")
+    return Address(IPv4Interface(interface), dev)

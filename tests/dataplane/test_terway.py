@@ -88,6 +88,18 @@ def test_rp_filter_asks_the_rules_as_if_the_answer_came_in_where_the_packet_goes
     assert not trace(network.writing("node-b", replace(strict, policy=())), "b1", "a1").ok
 
 
+def test_what_rp_filter_shows_is_the_route_that_it_found(network: Network) -> None:
+    """What goes on to a pod is asked back by the rule for that pod's own packets, not by the main table."""
+    tables = network.tables("node-a").adding(Sysctl("net.ipv4.conf.all.rp_filter", 1))
+    ours = next(rule for rule in tables.policy if rule.src == IPv4Network(A1))
+    elsewhere = Route(EVERYWHERE, "eth0", via=IPv4Address("192.168.0.253"), table=77)
+    changed = tables.without(ours).adding(replace(ours, table=77), elsewhere)
+    found = trace(network.writing("node-a", changed), "b1", "a1")
+    assert (found.disposition, found.died_at) == (Disposition.SOURCE_REJECTED, "node-a")
+    assert found.request[-1].because == elsewhere
+    assert found.request[-1].steps[-1].command == f"ssh node-a ip route get {B1} from {A1} iif {host_end('default/a1')}"
+
+
 # --- which table is asked --------------------------------------------------------------------------------------------
 
 TABLES = Tables(
@@ -98,9 +110,10 @@ TABLES = Tables(
         Route(IPv4Network("10.0.0.0/8"), "eth1", table=7),
     ),
     policy=(
-        PolicyRule(100, 7),
-        PolicyRule(512, 254, dst=IPv4Network("192.168.0.1/32")),
         PolicyRule(2048, 1003, src=IPv4Network("192.168.0.1/32"), in_dev="cali1"),
+        PolicyRule(512, 254, dst=IPv4Network("192.168.0.1/32")),
+        PolicyRule(100, 7),
+        PolicyRule(512, 1003, dst=IPv4Network("192.168.0.1/32")),
     ),
 )
 
@@ -121,3 +134,8 @@ def test_the_first_rule_that_matches_and_whose_table_has_a_route(
 ) -> None:
     rule = deciding_rule(TABLES, IPv4Address(dst), IPv4Address(src) if src else None, in_dev)
     assert (rule.priority if rule else None) == priority
+
+
+def test_of_two_rules_of_one_priority_the_older_one_is_asked() -> None:
+    own = IPv4Address("192.168.0.1")
+    assert deciding_rule(TABLES, own, None, None) == TABLES.policy[1]

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from flannelviz.importers.kubectl import read_kubectl
 from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
+from flannelviz.tables import Address, Chain, FdbEntry, Match, Neighbor, Route, Row, Rule, Sysctl, veth_name
 from flannelviz.topologies import article, article_plan
 
 A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
@@ -43,6 +44,7 @@ def step_of(hop: Hop, kind: str) -> Step:
     ("source", "destination", "places", "seen", "ttl"),
     [
         pytest.param("a1", "127.0.0.1", "a1", "127.0.0.1", 64, id="within a pod"),
+        pytest.param("a1", "127.9.9.9", "a1", "127.0.0.1", 64, id="within a pod, by another address of lo"),
         pytest.param("a1", A1, "a1", A1, 64, id="within a pod, by its own address"),
         pytest.param("a1", "a2", "a1 node-a a2", A1, 64, id="fact-31: same node, TTL 64"),
         pytest.param("a1", "b1", "a1 node-a VPC node-b b1", A1, 62, id="fact-32: cross node, TTL 62"),
@@ -209,6 +211,116 @@ def test_a_smaller_mtu_on_the_way_answers_fragmentation_needed() -> None:
     assert (found.disposition, found.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
     assert found.request[-1].icmp is not None
     assert found.request[-1].icmp.what == "fragmentation needed"
+
+
+# --- loopback, broadcast, and what a device permits ------------------------------------------------------------------
+
+
+def changed(place: str, *rows: Row) -> Network:
+    return article().writing(place, article().tables(place).adding(*rows))
+
+
+def dnat(hook: str, asked: str, to: str) -> Chain:
+    rule = Rule("DNAT", dst=Match(IPv4Network(asked)), to=(IPv4Address(to), None))
+    return Chain("nat", hook, "ACCEPT", (rule,))
+
+
+@pytest.mark.parametrize(("source", "asked"), [("db", NODE_A), ("a1", NODE_A), ("a1", A2)])
+def test_nothing_from_outside_reaches_a_loopback_address(source: str, asked: str) -> None:
+    found = trace(changed("node-a", dnat("PREROUTING", asked, "127.0.0.1")), source, asked)
+    assert (found.disposition, found.died_at, found.errors) == (Disposition.UNDELIVERABLE, "node-a", ())
+    assert found.request[-1].because.interface == IPv4Interface("127.0.0.1/8")
+
+
+@pytest.mark.parametrize("to", [A1, DB])
+def test_a_loopback_address_leaves_by_no_wire(to: str) -> None:
+    found = trace(changed("node-a", dnat("OUTPUT", "127.0.0.1/32", to)), "node-a", "127.0.0.1")
+    assert (found.disposition, found.died_at) == (Disposition.SOURCE_REJECTED, "node-a")
+    bound = send(article(), "node-a", Packet(IPv4Address("127.0.0.1"), IPv4Address(to)))
+    assert (bound.disposition, bound.died_at) == (Disposition.SOURCE_REJECTED, "node-a")
+
+
+@pytest.mark.parametrize("to", [NODE_A, "172.16.0.129"])
+def test_what_dnat_on_the_bridge_gives_to_the_node_goes_up_to_it(to: str) -> None:
+    found = trace(changed("node-a", dnat("PREROUTING", A2, to)), "a1", "a2")
+    assert found.ok
+    assert found.request[-1].place == "node-a"
+
+
+def test_what_the_bridge_may_not_forward_dnat_does_not_bridge() -> None:
+    forbidden = Sysctl("net.ipv4.conf.cni0.forwarding", 0)
+    found = trace(changed("node-a", dnat("PREROUTING", "172.19.0.9/32", A2), forbidden), "a1", "172.19.0.9")
+    assert (found.disposition, found.died_at) == (Disposition.FORWARDING_DISABLED, "node-a")
+
+
+@pytest.mark.parametrize(
+    ("proto", "disposition"),
+    [("udp", Disposition.ACCEPTED), ("tcp", Disposition.UNDELIVERABLE), ("icmp", Disposition.UNDELIVERABLE)],
+)
+def test_only_udp_programs_get_a_broadcast(proto: str, disposition: Disposition) -> None:
+    found = trace(article(), "a1", "172.16.8.127", proto=proto, dport=53 if proto != "icmp" else 0)
+    assert (found.disposition, found.request[-1].place) == (disposition, "node-b")
+
+
+@pytest.mark.parametrize("destination", ["172.16.8.1", "172.16.8.127"])
+def test_rp_filter_asks_for_the_source_of_a_broadcast_too(destination: str) -> None:
+    strict = Sysctl("net.ipv4.conf.all.rp_filter", 1)
+    network = changed("node-b", strict, Route(IPv4Network("172.16.0.128/25"), "cni0", scope="link"))
+    found = trace(network, "a1", destination, proto="udp", dport=53)
+    assert (found.disposition, found.died_at) == (Disposition.SOURCE_REJECTED, "node-b")
+
+
+@pytest.mark.parametrize(
+    ("of_all", "of_eth0", "says"),
+    [
+        (1, 0, "conf.eth0.forwarding is 0: dropped in silence"),
+        (0, 1, "conf.eth0.forwarding is 1: TTL 63 -> 62"),
+        (0, None, "ip_forward is 0: dropped in silence"),
+    ],
+)
+def test_the_device_that_a_packet_comes_in_by_permits_to_forward_it(
+    of_all: int, of_eth0: int | None, says: str
+) -> None:
+    own = () if of_eth0 is None else (Sysctl("net.ipv4.conf.eth0.forwarding", of_eth0),)
+    found = trace(changed("node-b", Sysctl("net.ipv4.ip_forward", of_all), *own), "a1", "b1")
+    step = step_of(hop_at(found, "node-b"), "sysctl")
+    assert step.says == says
+    name = "net.ipv4.ip_forward" if of_eth0 is None else "net.ipv4.conf.eth0.forwarding"
+    assert (step.row.name, step.command) == (name, f"ssh node-b sysctl {name}")
+    assert (found.disposition is Disposition.FORWARDING_DISABLED) is ("is 0" in says)
+
+
+@pytest.mark.parametrize(
+    ("forwards", "disposition"), [(1, Disposition.SOURCE_REJECTED), (0, Disposition.FORWARDING_DISABLED)]
+)
+def test_who_does_not_forward_asks_for_no_source(forwards: int, disposition: Disposition) -> None:
+    """The VPC sends node-a's own packet back to it, for an address that is not its own."""
+    setting = Sysctl("net.ipv4.ip_forward", forwards)
+    found = trace(break_network(changed("node-a", setting), "vpc-route-wrong-ecs", "node-b"), "node-a", "b1")
+    assert (found.disposition, found.died_at) == (disposition, "node-a")
+
+
+def test_the_source_is_the_address_on_the_network_of_the_next_hop() -> None:
+    tables = article().tables("node-a")
+    other = Address(IPv4Interface("10.1.0.5/24"), "eth0")
+    found = trace(article().writing("node-a", replace(tables, addresses=(other, *tables.addresses))), "node-a", "b1")
+    assert str(found.source_seen) == NODE_A
+
+
+@pytest.mark.parametrize(("known", "heard"), [(True, False), (False, False), (True, True)])
+def test_a_bridge_sends_where_somebody_has_written_until_it_hears_better(known: bool, heard: bool) -> None:
+    """A frame from the MAC itself moves the entry: its ARP answer, or any packet, even one that the node drops."""
+    mac = "0a:58:ac:10:00:83"
+    written = FdbEntry(mac, veth_name("default/a1"), master="cni0", state="static")
+    network = changed("node-a", written)
+    pod = network.tables("default/a1")
+    permanent = Neighbor(IPv4Address(A2), mac, "eth0", "PERMANENT")
+    before = trace(break_network(network, "ip-forward-off", "node-a"), "a2", "b1").learned if heard else None
+    network = network.writing("default/a1", pod.adding(permanent)) if known else network
+    found = trace(network, "a1", "a2", learned=before)
+    astray = known and not heard
+    assert found.disposition is (Disposition.UNDELIVERABLE if astray else Disposition.ACCEPTED)
+    assert (step_of(hop_at(found, "node-a"), "fdb").row == written) is astray
 
 
 # --- evidence, learned state, errors --------------------------------------------------------------------------------

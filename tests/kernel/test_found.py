@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
 
 from flannelviz.model import NodePlan, ServicePlan
-from flannelviz.tables import Match, Rule
+from flannelviz.tables import Address, FdbEntry, Match, Neighbor, PolicyRule, Route, Row, Rule, Sysctl, veth_name
 from flannelviz.topologies import plan
 from prove.case import Case, Sent, compared
 from prove.rules import Extra
@@ -32,20 +32,26 @@ def found(
     eip: str = "",
     bare: str = "",
     extra: Extra | None = None,
+    held: Sequence[Extra] = (),
     **options: Any,
 ) -> Any:
     """A row: a network, its faults and the packets; `eip` is the node that has one, `bare` the one without pods.
 
-    `extra` is a rule that no control plane writes.
+    `extra` is a rule, and `held` are other rows, that no control plane writes.
     """
     whole = plan(nodes, 2, **options)
     public = [replace(node, eip=EIP) if node.name == eip else node for node in whole.nodes]
     ours = tuple(replace(node, pods=()) if node.name == bare else node for node in public)
-    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets), (extra,) if extra else ()), id=why)
+    extras = (*((extra,) if extra else ()), *held)
+    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets), extras), id=why)
 
 
 def rule(place: str, table: Any, chain: str, target: str, **matches: Any) -> Extra:
     return Extra(place, Rule(target, **matches), table, chain)
+
+
+def on(place: str, *rows: Row) -> tuple[Extra, ...]:
+    return tuple(Extra(place, row) for row in rows)
 
 
 def rejecting(words: str) -> tuple[str, ...]:
@@ -59,6 +65,10 @@ FROM_NODE = Sent("node-a", "b1", "udp", dport=53)
 UDP_TO_WEB = replace(TO_WEB, proto="udp")
 UNHEARD = Sent("a1", "b1", "udp", dport=20000, served=False)
 OWN_ETH0 = Match(IPv4Network("192.168.0.1/32"))
+LOOPBACK = (IPv4Address("127.0.0.1"), 80)
+EVERYWHERE = IPv4Network("0.0.0.0/0")
+A2_MAC = "0a:58:ac:10:00:03"
+ASTRAY = FdbEntry(A2_MAC, veth_name("default/a1"), master="cni0", state="static")
 LOOPING = ("vpc-route-wrong-ecs", "node-b")
 CASES = [
     found("a looping flow meets the port of its own answer", [UDP_TO_WEB], LOOPING, **served("b1", proto="udp")),
@@ -227,6 +237,82 @@ CASES = [
         )
         for words in ("host-prohibited", "net-unreachable", "port-unreachable")
     ),
+    found(
+        "a program speaks to an own address from the first one of its network",
+        [Sent("node-a", "127.0.0.5"), Sent("node-a", "192.168.0.50"), Sent("a1", "127.9.9.9")],
+        held=on("node-a", Address(IPv4Interface("192.168.0.50/24"), "eth0")),
+    ),
+    *(
+        found(
+            f"nobody from outside reaches a loopback address: {destination}",
+            [Sent("a1", destination, "tcp", dport=80)],
+            extra=rule("node-a", "nat", "PREROUTING", "DNAT", proto="tcp", dport=80, to=LOOPBACK),
+        )
+        for destination in ("node-a", "a2", "b1")
+    ),
+    *(
+        found(
+            f"what DNAT on the bridge gives to the node goes up to it: {to}",
+            [Sent("a1", "a2", "tcp", dport=80)],
+            extra=rule("node-a", "nat", "PREROUTING", "DNAT", to=(IPv4Address(to), None)),
+        )
+        for to in ("192.168.0.1", "172.16.0.1")
+    ),
+    *(
+        found(
+            f"a loopback address never leaves its machine: {to}",
+            [Sent("node-a", "127.0.0.1", "udp", dport=80)],
+            extra=rule("node-a", "nat", "OUTPUT", "DNAT", dst=Match(IPv4Network("127.0.0.1")), to=(to, None)),
+        )
+        for to in (IPv4Address("172.16.0.2"), IPv4Address("192.168.0.2"))
+    ),
+    found(
+        "a policy rule added later is asked first by its priority",
+        [Sent("a1", "a2"), Sent("a1", "b1")],
+        cni="terway",
+        held=on(
+            "node-a",
+            PolicyRule(100, 77, dst=IPv4Network("192.168.0.0/16")),
+            Route(EVERYWHERE, "eth0", via=IPv4Address("192.168.0.253"), table=77),
+        ),
+    ),
+    found(
+        "an address on lo is answered for as well",
+        [Sent("a1", "172.16.0.99"), Sent("node-a", "172.16.0.99")],
+        held=on("default/a2", Address(IPv4Interface("172.16.0.99/32"), "lo")),
+    ),
+    found(
+        "forwarding is allowed by the device that a packet comes in by",
+        [PING, Sent("b1", "b2"), Sent("b1", "a1")],
+        held=on("node-b", Sysctl("net.ipv4.conf.eth0.forwarding", 0)),
+    ),
+    found(
+        "a device that may forward does so though others may not",
+        [PING, Sent("b1", "a1")],
+        ("ip-forward-off", "node-b"),
+        held=on("node-b", Sysctl("net.ipv4.conf.eth0.forwarding", 1)),
+    ),
+    found(
+        "what the bridge may not forward DNAT does not bridge",
+        [TO_WEB],
+        held=on("node-a", Sysctl("net.ipv4.conf.cni0.forwarding", 0)),
+        **served("a2"),
+    ),
+    found(
+        "rp_filter asks for the source of a broadcast too",
+        [Sent("a1", "172.16.0.255", "udp", dport=53), Sent("a1", "172.16.0.129", "udp", dport=53)],
+        ("rp-filter-strict", "node-b"),
+        held=on("node-b", Route(IPv4Network("172.16.0.0/25"), "cni0", scope="link")),
+    ),
+    found(
+        "a bridge sends where its table says, wrong as it is",
+        [Sent("a1", "a2")],
+        held=(
+            *on("node-a", ASTRAY),
+            *on("default/a1", Neighbor(IPv4Address("172.16.0.3"), A2_MAC, "eth0", "PERMANENT")),
+        ),
+    ),
+    found("an ARP answer moves what somebody has written", [Sent("a1", "a2"), PING], held=on("node-a", ASTRAY)),
 ]
 
 

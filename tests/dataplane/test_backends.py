@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 
@@ -193,6 +194,59 @@ def test_the_largest_packet_of_a_pod(networks: dict[str, Network], backend: str,
     found = trace(networks[backend], "a1", "b1", size=size)
     assert found.died_at == died
     assert found.ok or found.disposition is Disposition.MTU_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    ("mtu", "first", "fits"),
+    [
+        pytest.param(1400, {"size": 1350}, None, id="it fits"),
+        pytest.param(1400, {"size": 1351}, 1350, id="a byte more"),
+        pytest.param(1400, {"size": 1351, "dont_fragment": False}, 1350, id="DF is not asked for"),
+        pytest.param(1494, {"size": 3000, "dont_fragment": False}, None, id="fragments of 1444 bytes fit"),
+        pytest.param(1493, {"size": 3000, "dont_fragment": False}, 1443, id="or do not"),
+    ],
+)
+@pytest.mark.parametrize("source", ["a1", "node-a"])
+def test_a_tunnel_teaches_its_node_what_fits(
+    networks: dict[str, Network], source: str, mtu: int, first: dict[str, Any], fits: int | None
+) -> None:
+    network = with_mtu(networks["vxlan"], mtu)
+    before = trace(network, source, "b1", proto="udp", **first)
+    assert before.ok
+    assert before.learned.path_mtu.get(("node-a", IPv4Address(B1))) == fits
+    for size in (fits or 1450, (fits or 1450) + 1):
+        found = trace(network, "node-a", "b1", proto="udp", size=size, learned=before.learned)
+        assert found.died_at == ("node-a" if size > (fits or 1450) else None)
+    assert trace(network, "a1", "b1", proto="udp", size=1450, learned=before.learned).ok, "what is passed on may be cut"
+
+
+def with_mtu(network: Network, mtu: int) -> Network:
+    tables = network.tables("node-a")
+    return network.writing("node-a", tables.adding(replace(tables.link("eth0"), mtu=mtu)))
+
+
+@pytest.mark.parametrize(("size", "end"), [(540, "node-a"), (552, "node-a"), (553, "default/a1")])
+def test_nobody_believes_in_less_than_552_bytes(networks: dict[str, Network], size: int, end: str) -> None:
+    network = with_mtu(networks["alloc"], 500)
+    first = trace(network, "a1", "b1", proto="udp", size=600)
+    assert trace(network, "a1", "b1", proto="udp", size=size, learned=first.learned).died_at == end
+
+
+def test_who_was_told_of_very_little_answers_without_df(networks: dict[str, Network]) -> None:
+    network = with_mtu(networks["alloc"], 500)
+    first = trace(network, "b1", "a1", proto="udp", size=540)
+    assert (first.reply_disposition, first.reply[0].sent.dont_fragment) == (Disposition.MTU_EXCEEDED, True)
+    again = trace(network, "b1", "a1", proto="udp", size=300, learned=first.learned)
+    assert (again.reply_disposition, again.reply[0].sent.dont_fragment) == (Disposition.ACCEPTED, False)
+
+
+def test_through_a_very_narrow_tunnel_little_is_passed_on(networks: dict[str, Network]) -> None:
+    network = with_mtu(networks["vxlan"], 580)
+    first = trace(network, "a1", "b1", proto="udp", size=553)
+    assert first.ok
+    again = trace(network, "a1", "b1", proto="udp", size=553, learned=first.learned)
+    assert (again.disposition, again.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
+    assert (again.request[-1].icmp.what, again.request[-1].icmp.mtu) == ("fragmentation needed", 552)
 
 
 def test_a_pod_that_believes_in_1500_hears_that_fragmentation_is_needed(networks: dict[str, Network]) -> None:

@@ -175,6 +175,16 @@ def test_faults_of_flanneld_leave_kube_proxys_rules_alone(network: Network, faul
     assert asking(break_network(network, fault, "node-a"), "a1", THIRD).ok
 
 
+def test_what_a_tunnel_taught_the_node_counts_behind_a_service() -> None:
+    service = ServicePlan("dns", WEB, 53, ("b1",), proto="udp")
+    whole = build(replace(article_plan(), backend="vxlan", services=(service,))).network
+    network = break_network(whole, "eth0-mtu-1400", "node-a")
+    first = asking(network, "node-a", proto="udp", dport=53, size=1400)
+    assert first.ok
+    again = asking(network, "node-a", proto="udp", dport=53, size=1400, learned=first.learned)
+    assert (again.disposition, again.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
+
+
 def test_node_to_remote_endpoint_under_vxlan_comes_from_the_tunnels_address() -> None:
     found = asking(build(plan("b1", backend="vxlan")).network, "node-a")
     assert found.ok

@@ -189,6 +189,22 @@ CASES = [
         for backend, fabric in (("host-gw", "switch"), ("vxlan", "routed"))
         for proto in ("icmp", "tcp", "udp")
     ),
+    *(
+        found(
+            f"a tunnel teaches its node what fits, by a packet of {first.source} of {first.size} bytes",
+            [first, *(Sent("node-a", "b1", "udp", dport=53, size=size, warm=True) for size in (1351, 1350))],
+            ("eth0-mtu-1400", "node-a"),
+            backend="vxlan",
+        )
+        for first in (replace(FROM_NODE, size=1350), replace(FROM_NODE, size=1351), replace(LARGE, size=1400))
+    ),
+    found(
+        "what a tunnel taught the node counts behind a Service",
+        [replace(UDP_TO_WEB, source="node-a", size=1400, warm=warm) for warm in (False, True)],
+        ("eth0-mtu-1400", "node-a"),
+        backend="vxlan",
+        **served("b1", proto="udp"),
+    ),
     found(
         "a flow is new until it was answered",
         [UNHEARD, replace(UNHEARD, warm=True)],

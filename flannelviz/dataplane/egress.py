@@ -33,7 +33,7 @@ def post_route(visit: Visit, tables: Tables, route: Route, in_dev: str | None) -
     refused = too_large(visit, tables, route, "") if in_dev is None else None
     if refused:
         return refused
-    nat.leaving(visit, tables, in_dev, route.dev, lambda: source_address(tables, route))
+    nat.leaving(visit, tables, in_dev, route.dev, route.via)
     link = tables.link(route.dev)
     assert link is not None, "a usable route has a device"
     visit.out_dev = link.name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
 from flannelviz.dataplane.arp import reverse_path_ok
@@ -102,11 +101,18 @@ def _over_loopback(visit: Visit, tables: Tables) -> Disposition:
     nat.entering(visit, tables, "OUTPUT", None, LO)
     if visit.packet.dst != before:
         return _rerouted(visit, tables, LO)
-    denied = filtered(visit, tables, "OUTPUT", None, LO)
-    if denied:
-        return denied
-    nat.leaving(visit, tables, None, LO, lambda: next((a.interface.ip for a in tables.addresses if a.dev != LO), None))
-    return _loopback_down(visit, tables) or filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
+    return filtered(visit, tables, "OUTPUT", None, LO) or _looped_back(visit, tables)
+
+
+def _looped_back(visit: Visit, tables: Tables) -> Disposition:
+    """Return what becomes of a packet that leaves by lo and comes in by it; conntrack has finished with it by then."""
+    nat.leaving(visit, tables, None, LO)
+    return (
+        _loopback_down(visit, tables)
+        or filtered(visit, tables, "INPUT", LO, None)
+        or _decapsulated(visit, tables)
+        or Disposition.ACCEPTED
+    )
 
 
 def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
@@ -218,12 +224,8 @@ def _bridge_across(visit: Visit, tables: Tables, bridge: Link, in_port: Link) ->
         dropped = filtered(visit, tables, "FORWARD", bridge.name, bridge.name)
         if dropped:
             return dropped
-        nat.leaving(visit, tables, bridge.name, bridge.name, lambda: _address_on(tables, bridge.name))
+        nat.leaving(visit, tables, bridge.name, bridge.name)
     return onto_wire(visit, out_port)
-
-
-def _address_on(tables: Tables, dev: str) -> IPv4Address | None:
-    return next((a.interface.ip for a in tables.addresses if a.dev == dev), None)
 
 
 def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:

@@ -1,16 +1,16 @@
 """conntrack: what it remembers, for how long, and what it tells the rules."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from flannelviz.dataplane.nat import conntrack_runs
+from flannelviz.dataplane.nat import conntrack_runs, masquerade_address
 from flannelviz.dataplane.trace import trace
 from flannelviz.faults import break_network
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Learned, Trace
-from flannelviz.tables import Chain, Match, Rule, Tables
+from flannelviz.tables import Address, Chain, Match, Rule, Tables
 from flannelviz.topologies import article
 
 A1, NODE_A, NAT_EIP = "172.16.0.130", "192.168.0.10", "198.51.100.1"
@@ -32,6 +32,45 @@ def with_chain(network: Network, node: str, chain: Chain) -> Network:
 
 def to_db(network: Network, learned: Learned | None = None, **options: object) -> Trace:
     return trace(network, "a1", "db", learned=learned, **options)
+
+
+# --- which address a rule puts in ------------------------------------------------------------------------------------
+
+OWN = (("127.0.0.1/8", "lo"), ("10.7.7.7/32", "lo"), ("192.168.0.10/24", "eth0"), ("10.1.0.5/24", "eth0"))
+
+
+@pytest.mark.parametrize(
+    ("dev", "next_hop", "own", "address"),
+    [
+        pytest.param("eth0", "192.168.0.253", OWN, "192.168.0.10", id="the device's first"),
+        pytest.param("eth0", "10.1.0.1", OWN, "10.1.0.5", id="the one on the next hop's network"),
+        pytest.param("eth0", "8.8.8.8", OWN, "192.168.0.10", id="or the first"),
+        pytest.param("lo", "192.168.0.10", OWN, "10.7.7.7", id="no address in 127.0.0.0/8"),
+        pytest.param("cni0", "172.16.0.130", OWN, "10.7.7.7", id="of another device: lo comes first"),
+        pytest.param("cni0", "172.16.0.130", OWN[2:], "192.168.0.10", id="or any"),
+        pytest.param("cni0", "172.16.0.130", OWN[:1], None, id="there is none"),
+    ],
+)
+def test_masquerade_asks_the_device_and_no_route(
+    dev: str, next_hop: str, own: tuple[tuple[str, str], ...], address: str | None
+) -> None:
+    tables = Tables(addresses=tuple(Address(IPv4Interface(text), at) for text, at in own))
+    found = masquerade_address(tables, dev, IPv4Address(next_hop))
+    assert (str(found) if found else None) == address
+
+
+def test_masquerade_does_not_ask_for_the_routes_source(network: Network) -> None:
+    tables = network.tables("node-a")
+    default = next(route for route in tables.routes if route.dst.prefixlen == 0)
+    led = tables.without(default).adding(replace(default, src=IPv4Address("172.16.0.129")))
+    assert trace(network.writing("node-a", led), "a1", "Internet").ok
+
+
+def test_what_is_bridged_is_masqueraded_as_another_device_where_the_bridge_has_no_address(network: Network) -> None:
+    broken = break_network(network, "cni0-without-address", "node-a")
+    masquerade = Chain("nat", "POSTROUTING", "ACCEPT", (Rule("MASQUERADE"),))
+    found = trace(with_chain(broken, "node-a", masquerade), "a1", "a2")
+    assert (str(found.source_seen), found.reply_disposition) == (NODE_A, Disposition.NEIGHBOR_UNREACHABLE)
 
 
 # --- how long a flow lives -------------------------------------------------------------------------------------------

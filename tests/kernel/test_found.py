@@ -206,6 +206,12 @@ CASES = [
         **served("b1", proto="udp"),
     ),
     found(
+        "what is bridged is masqueraded as another device where the bridge has no address",
+        [Sent("a1", "a2")],
+        ("cni0-without-address", "node-a"),
+        extra=rule("node-a", "nat", "POSTROUTING", "MASQUERADE"),
+    ),
+    found(
         "a flow is new until it was answered",
         [UNHEARD, replace(UNHEARD, warm=True)],
         extra=rule("node-a", "filter", "FORWARD", "DROP", ctstate="ESTABLISHED"),

@@ -1,5 +1,6 @@
 """Rules that nobody of the control plane writes: the model reads them as a real kernel does."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -38,6 +39,14 @@ def led_to_a1(**drop: str) -> Network:
     return on_node_a(*chains)
 
 
+def preferring_cni0() -> Network:
+    """node-a, whose default route names cni0's address as its source."""
+    tables = counted().tables("node-a")
+    default = next(route for route in tables.routes if route.dst.prefixlen == 0)
+    led = tables.without(default).adding(replace(default, src=IPv4Address("172.16.0.129")))
+    return counted().writing("node-a", led)
+
+
 CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
 
 
@@ -49,6 +58,7 @@ CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
         pytest.param(CLOSED, "node-a", "db", "udp", id="OUTPUT drops what leaves"),
         pytest.param(led_to_a1(out_dev="cni0"), "node-a", "db", "icmp", id="after DNAT not the new device"),
         pytest.param(led_to_a1(out_dev="eth0"), "node-a", "db", "icmp", id="but that of the first route"),
+        pytest.param(preferring_cni0(), "a1", "Internet", "icmp", id="MASQUERADE does not ask for the route's source"),
         pytest.param(rejecting("FORWARD", "icmp-admin-prohibited"), "a1", "b1", "udp", id="prohibited"),
         pytest.param(rejecting("FORWARD", "icmp-host-unreachable"), "a1", "b1", "udp", id="host unreachable"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "node-a", "udp", id="from the address asked"),

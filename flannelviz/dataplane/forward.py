@@ -127,7 +127,7 @@ def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if own is not None:
         visit.note("local", ("{} is an own address: over lo", packet.dst), own, asking=asking)
         visit.out_dev = LO
-        return filtered(visit, tables, "OUTPUT", None, dev) or _deliver(visit, tables, LO)
+        return filtered(visit, tables, "OUTPUT", None, dev) or _looped_back(visit, tables)
     route, runner_up = routed(visit, tables, None)
     if route is None:
         return _no_route(visit, asking)

@@ -73,6 +73,22 @@ def test_what_is_bridged_is_masqueraded_as_another_device_where_the_bridge_has_n
     assert (str(found.source_seen), found.reply_disposition) == (NODE_A, Disposition.NEIGHBOR_UNREACHABLE)
 
 
+def leading_home(network: Network, lo_up: bool = True) -> Network:
+    """node-a, whose own packets to 10.9.9.9 come to itself, under another source."""
+    tables = network.tables("node-a")
+    dnat = Rule("DNAT", dst=Match(IPv4Network("10.9.9.9/32")), to=(IPv4Address(NODE_A), None))
+    snat = Rule("SNAT", out_dev="lo", to=(IPv4Address("172.16.0.129"), None))
+    chains = (Chain("nat", "OUTPUT", "ACCEPT", (dnat,)), Chain("nat", "POSTROUTING", "ACCEPT", (snat,)))
+    return network.writing("node-a", tables.adding(*chains, replace(tables.link("lo"), up=lo_up)))
+
+
+def test_what_dnat_leads_home_leaves_by_lo(network: Network) -> None:
+    found = trace(leading_home(network), "node-a", "10.9.9.9")
+    assert found.ok
+    assert str(found.source_seen) == "172.16.0.129"
+    assert trace(leading_home(network, lo_up=False), "node-a", "10.9.9.9").disposition is Disposition.LINK_DOWN
+
+
 # --- how long a flow lives -------------------------------------------------------------------------------------------
 
 

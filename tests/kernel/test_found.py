@@ -32,16 +32,17 @@ def found(
     eip: str = "",
     bare: str = "",
     extra: Extra | None = None,
+    extras: tuple[Extra, ...] = (),
     **options: Any,
 ) -> Any:
     """A row: a network, its faults and the packets; `eip` is the node that has one, `bare` the one without pods.
 
-    `extra` is a rule that no control plane writes.
+    `extra` is a rule that no control plane writes, `extras` are several.
     """
     whole = plan(nodes, 2, **options)
     public = [replace(node, eip=EIP) if node.name == eip else node for node in whole.nodes]
     ours = tuple(replace(node, pods=()) if node.name == bare else node for node in public)
-    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets), (extra,) if extra else ()), id=why)
+    return pytest.param(Case(replace(whole, nodes=ours), faults, tuple(packets), (extra,) if extra else extras), id=why)
 
 
 def rule(place: str, table: Any, chain: str, target: str, **matches: Any) -> Extra:
@@ -210,6 +211,14 @@ CASES = [
         [Sent("a1", "a2")],
         ("cni0-without-address", "node-a"),
         extra=rule("node-a", "nat", "POSTROUTING", "MASQUERADE"),
+    ),
+    found(
+        "what DNAT leads home leaves by lo",
+        [Sent("node-a", WEB, "tcp", dport=80)],
+        extras=(
+            rule("node-a", "nat", "OUTPUT", "DNAT", to=(IPv4Address("192.168.0.1"), None)),
+            rule("node-a", "nat", "POSTROUTING", "SNAT", out_dev="lo", to=(IPv4Address("172.16.0.1"), None)),
+        ),
     ),
     found(
         "a flow is new until it was answered",

@@ -47,6 +47,14 @@ def preferring_cni0() -> Network:
     return counted().writing("node-a", led)
 
 
+def led_home_without_lo() -> Network:
+    """node-a, which sends to itself what is for the database, and whose lo is down."""
+    home = Rule("DNAT", dst=to(DB), to=(IPv4Address("192.168.0.10"), None))
+    network = on_node_a(Chain("nat", "OUTPUT", "ACCEPT", (home,)))
+    tables = network.tables("node-a")
+    return network.writing("node-a", tables.adding(replace(tables.link("lo"), up=False)))
+
+
 CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
 
 
@@ -59,6 +67,7 @@ CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
         pytest.param(led_to_a1(out_dev="cni0"), "node-a", "db", "icmp", id="after DNAT not the new device"),
         pytest.param(led_to_a1(out_dev="eth0"), "node-a", "db", "icmp", id="but that of the first route"),
         pytest.param(preferring_cni0(), "a1", "Internet", "icmp", id="MASQUERADE does not ask for the route's source"),
+        pytest.param(led_home_without_lo(), "node-a", "db", "icmp", id="what is led home needs lo"),
         pytest.param(rejecting("FORWARD", "icmp-admin-prohibited"), "a1", "b1", "udp", id="prohibited"),
         pytest.param(rejecting("FORWARD", "icmp-host-unreachable"), "a1", "b1", "udp", id="host unreachable"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "node-a", "udp", id="from the address asked"),

@@ -265,7 +265,7 @@ def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:
     denied = filtered(visit, tables, "INPUT", dev, None)
     if denied:
         return denied
-    nat.delivered(visit)
+    nat.delivered(visit, tables, dev)
     return _decapsulated(visit, tables) or Disposition.ACCEPTED
 
 

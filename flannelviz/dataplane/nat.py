@@ -110,14 +110,18 @@ def leaving(visit: Visit, tables: Tables, in_dev: str | None, out_dev: str, gate
         _confirm(visit, connection)
 
 
-def delivered(visit: Visit) -> None:
-    """Confirm the flow of a packet that ends here, or show an answer under the address that was asked."""
+def delivered(visit: Visit, tables: Tables, in_dev: str) -> None:
+    """Give the packet that ends here the source it should have, at INPUT, and confirm a new flow.
+
+    An answer gets the address that was asked.
+    """
     connection = visit.connection
     if connection is None:
         return
     if connection.flow is not None:
         _from_its_source(visit, connection)
     elif visit.packet.begins_a_flow:
+        _translated(visit, tables, "INPUT", in_dev, None)
         _confirm(visit, connection)
 
 

@@ -73,6 +73,15 @@ def test_what_is_bridged_is_masqueraded_as_another_device_where_the_bridge_has_n
     assert (str(found.source_seen), found.reply_disposition) == (NODE_A, Disposition.NEIGHBOR_UNREACHABLE)
 
 
+def test_what_ends_here_gets_its_source_at_input(network: Network) -> None:
+    rule = Rule("SNAT", in_dev="cni0", to=(IPv4Address("10.9.9.9"), None))
+    changed = with_chain(network, "node-a", Chain("nat", "INPUT", "ACCEPT", (rule,)))
+    found = trace(changed, "a1", "node-a")
+    assert found.ok
+    assert str(found.source_seen) == "10.9.9.9"
+    assert str(trace(changed, "b1", "node-a").source_seen) == "192.168.0.11", "the rule is for cni0"
+
+
 def leading_home(network: Network, lo_up: bool = True) -> Network:
     """node-a, whose own packets to 10.9.9.9 come to itself, under another source."""
     tables = network.tables("node-a")

@@ -213,6 +213,11 @@ CASES = [
         extra=rule("node-a", "nat", "POSTROUTING", "MASQUERADE"),
     ),
     found(
+        "what ends here gets its source at INPUT",
+        [Sent("a1", "node-a"), Sent("b1", "node-a", "udp", dport=53), Sent("node-a", "172.16.0.1")],
+        extra=rule("node-a", "nat", "INPUT", "SNAT", to=(IPv4Address("10.9.9.9"), None)),
+    ),
+    found(
         "what DNAT leads home leaves by lo",
         [Sent("node-a", WEB, "tcp", dport=80)],
         extras=(

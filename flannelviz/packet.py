@@ -128,6 +128,8 @@ def check(packet: Packet) -> None:
         if not isinstance(value, int) or not lowest <= value <= highest:
             kind = f"{packet.proto.upper()} packet" if name == "size" else "IPv4 packet"
             raise PacketError(f"no {kind} has {name} {value!r}; choose a whole number from {lowest} to {highest}")
+    if packet.dice is not None and not (isinstance(packet.dice, int | float) and 0 <= packet.dice <= 1):
+        raise PacketError(f"no dice show {packet.dice!r}; choose a number from 0 to 1, or None to throw by the flow")
 
 
 FlowKey = tuple[str, int, int, int, int]  # protocol, source, its port, destination, its port

@@ -241,6 +241,9 @@ def test_what_was_learned_is_returned_and_the_network_is_untouched() -> None:
         ({"size": 20}, ["size 20", "28 to 65535"]),
         ({"dport": 70000}, ["dport 70000", "0 to 65535"]),
         ({"proto": "sctp"}, ["'sctp'", "icmp, tcp, udp"]),
+        ({"dice": 7}, ["dice", "7", "0 to 1"]),
+        ({"dice": -0.1}, ["dice", "-0.1", "0 to 1"]),
+        ({"dice": "0.5"}, ["dice", "'0.5'", "0 to 1"]),
     ],
 )
 def test_a_packet_that_cannot_be(options: dict, words: list[str]) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from flannelviz.controlplane.timeline import build
-from flannelviz.dataplane.trace import trace
+from flannelviz.dataplane.trace import send, trace
 from flannelviz.faults import break_network
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Packet, Trace
-from flannelviz.tables import Link, Route, SecurityRule
+from flannelviz.tables import Chain, FdbEntry, Link, Neighbor, Route, Rule, SecurityRule, Tables
 from flannelviz.topologies import article_plan
 
 A1, B1, NODE_A, NODE_B = "172.16.0.130", "172.16.8.2", "192.168.0.10", "192.168.0.11"
@@ -175,6 +175,40 @@ def test_a_tunnel_that_leads_into_itself_ends(networks: dict[str, Network]) -> N
     found = trace(networks["vxlan"].writing("node-a", circular), "a1", "b1")
     assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-a")
     assert found.request[-1].steps[-1].says == "flannel.1 would lead into itself"
+
+
+def looping(tables: Tables) -> Tables:
+    """Two tunnels, each of which leads its packets into the other."""
+    one, other, here, there = "flannel.1", "flannel.2", IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
+    entry = next(entry for entry in tables.fdb if entry.dst == IPv4Address(NODE_B))
+    away = entry.lladdr
+    return tables.without(entry).adding(
+        replace(tables.link(one), name=other),
+        Route(IPv4Network(here), other),
+        Route(IPv4Network(there), one),
+        Neighbor(here, away, other),
+        Neighbor(there, away, one),
+        FdbEntry(away, other, dst=there),
+        FdbEntry(away, one, dst=here),
+    )
+
+
+def test_tunnels_that_lead_into_each_other_end(networks: dict[str, Network]) -> None:
+    tables = looping(networks["vxlan"].tables("node-a"))
+    found = trace(networks["vxlan"].writing("node-a", tables), "a1", "b1")
+    assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-a")
+    kinds = [step.kind for step in found.request[-1].steps]
+    assert kinds.count("vxlan") == 5, "wrapped four times, then no more"
+
+
+def test_what_comes_out_of_a_tunnel_is_new_to_prerouting(networks: dict[str, Network]) -> None:
+    """Also where the tunnel's packet came in by a bridge, where iptables has seen it."""
+    tables = networks["vxlan"].tables("node-b")
+    dnat = Rule("DNAT", in_dev="flannel.1", to=(IPv4Address("172.16.8.3"), None))
+    leading = networks["vxlan"].writing("node-b", tables.adding(Chain("nat", "PREROUTING", "ACCEPT", (dnat,))))
+    inner = Packet(IPv4Address(A1), IPv4Address("172.16.8.77"), dst_mac=tables.link("flannel.1").mac)
+    found = send(leading, "b1", Packet(None, IPv4Address(NODE_B), "udp", dport=8472, inner=inner))
+    assert [hop.place for hop in found.request] == ["default/b1", "node-b", "default/b2"]
 
 
 # --- MTU -------------------------------------------------------------------------------------------------------------

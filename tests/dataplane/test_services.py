@@ -12,6 +12,7 @@ from flannelviz.faults import break_network
 from flannelviz.model import ClusterPlan, ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Trace
+from flannelviz.tables import Chain, Rule
 from flannelviz.topologies import article_plan
 
 WEB = IPv4Address("172.19.0.10")
@@ -101,6 +102,20 @@ def test_what_no_rule_matches_leaves_for_the_vpc(network: Network, options: dict
 
 def test_an_ecs_that_is_no_node_has_no_rules(network: Network) -> None:
     assert not asking(network, "db").ok
+
+
+def test_a_port_is_drawn_also_where_the_address_stays(network: Network) -> None:
+    sent = asking(network, "node-a", THIRD).request[0].sent
+    drawn = any("--random-fully" in rule.options for c in network.tables("node-a").chains for rule in c.rules)
+    assert (str(sent.src), sent.sport != 40000) == (NODE_A, drawn)
+
+
+@pytest.mark.parametrize(("dev", "ok"), [("eth0", False), ("cni0", True)])
+def test_the_filter_sees_the_device_of_the_first_route(network: Network, dev: str, ok: bool) -> None:
+    closed = Chain("filter", "OUTPUT", "ACCEPT", (Rule("DROP", out_dev=dev),))
+    found = asking(network.writing("node-a", network.tables("node-a").adding(closed)), "node-a", FIRST)
+    assert found.ok is ok
+    assert ok or (found.disposition, found.died_at) == (Disposition.DENIED, "node-a")
 
 
 # --- which endpoint --------------------------------------------------------------------------------------------------

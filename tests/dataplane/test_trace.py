@@ -211,6 +211,13 @@ def test_a_smaller_mtu_on_the_way_answers_fragmentation_needed() -> None:
     assert found.request[-1].icmp.what == "fragmentation needed"
 
 
+def test_own_addresses_are_reached_over_lo() -> None:
+    tables = article().tables("node-a")
+    broken = article().writing("node-a", tables.adding(replace(tables.link("lo"), up=False)))
+    found = trace(broken, "node-a", "172.16.0.129")
+    assert (found.disposition, found.died_at) == (Disposition.LINK_DOWN, "node-a")
+
+
 # --- evidence, learned state, errors --------------------------------------------------------------------------------
 
 

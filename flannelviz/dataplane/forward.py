@@ -282,6 +282,7 @@ def _decapsulated(visit: Visit, tables: Tables) -> Disposition | None:
         visit.note("vxlan", saying, asking=("ip -d link show type vxlan",))
         answer_with(visit, tables, "port unreachable")
         return Disposition.REFUSED
+    inner = replace(inner, mark=visit.packet.mark) if visit.packet.mark else inner
     visit.note(
         "vxlan", ("{} unpacks it, VNI {}", dev.name, VNI), dev, now=inner, asking=("ip -d link show {}", dev.name)
     )

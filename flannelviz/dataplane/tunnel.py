@@ -49,7 +49,8 @@ def encapsulated(visit: Visit, tables: Tables) -> Route | Disposition:
         dport=VXLAN_PORT,
         size=inner.size + VXLAN_OVERHEAD,
         dont_fragment=False,
-        inner=replace(inner, mark=0),
+        mark=inner.mark,
+        inner=replace(inner, mark=0) if inner.mark else inner,
     )
     saying = ("wrapped in UDP from {} to {}, by {}", outer.src, outer.dst, route.dst)
     visit.note("vxlan", saying, route, runner_up, now=outer, asking=("ip route get {}", entry.dst))

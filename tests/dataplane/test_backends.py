@@ -201,6 +201,23 @@ def test_tunnels_that_lead_into_each_other_end(networks: dict[str, Network]) -> 
     assert kinds.count("vxlan") == 5, "wrapped four times, then no more"
 
 
+@pytest.mark.parametrize(
+    ("place", "chain", "marked"),
+    [
+        pytest.param("node-a", "OUTPUT", {}, id="into it"),
+        pytest.param("node-b", "FORWARD", {"proto": "udp", "dport": 8472}, id="out of it"),
+    ],
+)
+def test_a_mark_goes_through_the_tunnels_device(
+    networks: dict[str, Network], place: str, chain: str, marked: dict[str, Any]
+) -> None:
+    tables = networks["vxlan"].tables(place)
+    mark = Chain("nat", "PREROUTING", "ACCEPT", (Rule("MARK", set_mark=(0x10, 0x10), **marked),))
+    drop = Chain("filter", chain, "ACCEPT", (Rule("DROP", mark=(0x10, 0x10)),))
+    found = trace(networks["vxlan"].writing(place, tables.adding(mark, drop)), "a1", "b1")
+    assert (found.disposition, found.died_at) == (Disposition.DENIED, place)
+
+
 def test_what_comes_out_of_a_tunnel_is_new_to_prerouting(networks: dict[str, Network]) -> None:
     """Also where the tunnel's packet came in by a bridge, where iptables has seen it."""
     tables = networks["vxlan"].tables("node-b")

@@ -190,6 +190,14 @@ def test_faults_of_flanneld_leave_kube_proxys_rules_alone(network: Network, faul
     assert asking(break_network(network, fault, "node-a"), "a1", THIRD).ok
 
 
+@pytest.mark.parametrize("rules", ["v0.10", "head"])
+def test_the_mark_that_asks_for_masquerading_reaches_the_tunnel_unless_it_is_cleared(rules: str) -> None:
+    steps = asking(build(plan("b1", backend="vxlan", rules=rules)).network, "node-a").request[0].steps
+    outer = [step for step in steps if step.kind == "nat POSTROUTING"][-1]
+    assert (outer.before.inner is not None, outer.before.mark) == (True, 0x4000 if rules == "v0.10" else 0)
+    assert outer.row.target == ("MASQUERADE" if rules == "v0.10" else "RETURN")
+
+
 def test_what_a_tunnel_taught_the_node_counts_behind_a_service() -> None:
     service = ServicePlan("dns", WEB, 53, ("b1",), proto="udp")
     whole = build(replace(article_plan(), backend="vxlan", services=(service,))).network

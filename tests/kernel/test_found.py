@@ -59,6 +59,7 @@ LARGE = Sent("a1", "b1", "udp", dport=53, size=1450)
 FROM_NODE = Sent("node-a", "b1", "udp", dport=53)
 UDP_TO_WEB = replace(TO_WEB, proto="udp")
 UNHEARD = Sent("a1", "b1", "udp", dport=20000, served=False)
+MARK = (0x10, 0x10)
 OWN_ETH0 = Match(IPv4Network("192.168.0.1/32"))
 LOOPING = ("vpc-route-wrong-ecs", "node-b")
 CASES = [
@@ -205,6 +206,35 @@ CASES = [
         ("eth0-mtu-1400", "node-a"),
         backend="vxlan",
         **served("b1", proto="udp"),
+    ),
+    found(
+        "a mark goes into a tunnel",
+        [PING],
+        backend="vxlan",
+        extras=(
+            rule("node-a", "nat", "PREROUTING", "MARK", set_mark=MARK),
+            rule("node-a", "filter", "OUTPUT", "DROP", mark=MARK),
+        ),
+    ),
+    found(
+        "a mark comes out of a tunnel",
+        [PING],
+        backend="vxlan",
+        extras=(
+            rule("node-b", "nat", "PREROUTING", "MARK", set_mark=MARK, proto="udp", dport=8472),
+            rule("node-b", "filter", "FORWARD", "DROP", mark=MARK),
+        ),
+    ),
+    *(
+        found(
+            f"the mark of kube-proxy goes into a tunnel, unless it was cleared: {rules}",
+            [replace(TO_WEB, source="node-a")],
+            backend="vxlan",
+            rules=rules,
+            extra=rule("node-a", "filter", "OUTPUT", "DROP", proto="udp", dport=8472, mark=(0x4000, 0x4000)),
+            **served("b1"),
+        )
+        for rules in ("v0.10", "head")
     ),
     found(
         "what is bridged is masqueraded as another device where the bridge has no address",

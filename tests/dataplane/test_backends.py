@@ -10,7 +10,7 @@ from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import send, trace
 from flannelviz.faults import break_network
 from flannelviz.network import Network
-from flannelviz.packet import Disposition, Packet, Trace
+from flannelviz.packet import Disposition, Learned, Packet, Trace
 from flannelviz.tables import Chain, FdbEntry, Link, Neighbor, Route, Rule, SecurityRule, Tables
 from flannelviz.topologies import article_plan
 
@@ -201,6 +201,13 @@ def test_tunnels_that_lead_into_each_other_end(networks: dict[str, Network]) -> 
     assert kinds.count("vxlan") == 5, "wrapped four times, then no more"
 
 
+def test_a_tunnel_takes_nothing_that_it_has_sent_itself(networks: dict[str, Network]) -> None:
+    home = Chain("nat", "OUTPUT", "ACCEPT", (Rule("DNAT", to=(IPv4Address(NODE_A), None)),))
+    network = networks["vxlan"].writing("node-a", networks["vxlan"].tables("node-a").adding(home))
+    found = trace(network, "a1", "b1")
+    assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-a")
+
+
 @pytest.mark.parametrize(
     ("place", "chain", "marked"),
     [
@@ -269,6 +276,12 @@ def test_a_tunnel_teaches_its_node_what_fits(
         found = trace(network, "node-a", "b1", proto="udp", size=size, learned=before.learned)
         assert found.died_at == ("node-a" if size > (fits or 1450) else None)
     assert trace(network, "a1", "b1", proto="udp", size=1450, learned=before.learned).ok, "what is passed on may be cut"
+
+
+def test_what_is_known_to_fit_only_shrinks(networks: dict[str, Network]) -> None:
+    known = {("node-a", IPv4Address(B1)): 1300}
+    network = with_mtu(networks["vxlan"], 1400)
+    assert trace(network, "a1", "b1", size=1400, learned=Learned(path_mtu=known)).learned.path_mtu == known
 
 
 def with_mtu(network: Network, mtu: int) -> Network:

@@ -36,7 +36,7 @@ def to_db(network: Network, learned: Learned | None = None, **options: object) -
 
 # --- which address a rule puts in ------------------------------------------------------------------------------------
 
-OWN = (("127.0.0.1/8", "lo"), ("10.7.7.7/32", "lo"), ("192.168.0.10/24", "eth0"), ("10.1.0.5/24", "eth0"))
+OWN = (("127.0.0.1/8", "lo"), ("192.168.0.10/24", "eth0"), ("10.1.0.5/24", "eth0"), ("10.7.7.7/32", "lo"))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ OWN = (("127.0.0.1/8", "lo"), ("10.7.7.7/32", "lo"), ("192.168.0.10/24", "eth0")
         pytest.param("eth0", "8.8.8.8", OWN, "192.168.0.10", id="or the first"),
         pytest.param("lo", "192.168.0.10", OWN, "10.7.7.7", id="no address in 127.0.0.0/8"),
         pytest.param("cni0", "172.16.0.130", OWN, "10.7.7.7", id="of another device: lo comes first"),
-        pytest.param("cni0", "172.16.0.130", OWN[2:], "192.168.0.10", id="or any"),
+        pytest.param("cni0", "172.16.0.130", OWN[:3], "192.168.0.10", id="or any"),
         pytest.param("cni0", "172.16.0.130", OWN[:1], None, id="there is none"),
     ],
 )
@@ -64,6 +64,12 @@ def test_masquerade_does_not_ask_for_the_routes_source(network: Network) -> None
     default = next(route for route in tables.routes if route.dst.prefixlen == 0)
     led = tables.without(default).adding(replace(default, src=IPv4Address("172.16.0.129")))
     assert trace(network.writing("node-a", led), "a1", "Internet").ok
+
+
+def test_masquerade_asks_for_the_gateways_network(network: Network) -> None:
+    tables = network.tables("node-a")
+    more = replace(tables, addresses=(Address(IPv4Interface("10.1.0.5/24"), "eth0"), *tables.addresses))
+    assert str(trace(network.writing("node-a", more), "a1", "Internet").request[1].sent.src) == NODE_A
 
 
 def test_what_is_bridged_is_masqueraded_as_another_device_where_the_bridge_has_no_address(network: Network) -> None:
@@ -96,6 +102,8 @@ def test_what_dnat_leads_home_leaves_by_lo(network: Network) -> None:
     assert found.ok
     assert str(found.source_seen) == "172.16.0.129"
     assert trace(leading_home(network, lo_up=False), "node-a", "10.9.9.9").disposition is Disposition.LINK_DOWN
+    closed = with_chain(leading_home(network), "node-a", Chain("filter", "OUTPUT", "DROP"))
+    assert trace(closed, "node-a", "10.9.9.9").disposition is Disposition.DENIED
 
 
 # --- how long a flow lives -------------------------------------------------------------------------------------------

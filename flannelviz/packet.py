@@ -16,8 +16,10 @@ SYN_ACK_SIZE = 60  # bytes: IP header 20 + TCP header 20 + the options that a pr
 RESET_SIZE = 40  # bytes: IP header 20 + TCP header 20
 BARE_SYN_ACK_SIZE = 44  # bytes: to a SYN that is too small for options, with a single one, the largest segment
 ERROR_SIZE, MOST_ERROR_SIZE = 28, 576  # bytes: IP header 20 + ICMP header 8, and what it quotes. RFC 1812 §4.3.2.3
+LEAST_PATH_MTU = 552  # bytes: less is not believed, but then nothing goes with DF. net.ipv4.route.min_pmtu
 PING_SIZE = 84  # bytes: what `ping` sends, IP header 20 + ICMP header 8 + data 56
 LEAST_SIZE = {"icmp": 28, "tcp": 40, "udp": 28}  # bytes: IP header 20, and the one of the protocol. RFC 791, 9293
+MOST_SIZE = 65535  # bytes: all that the length field can say. RFC 791
 LIMITS = (("ttl", 1, 255), ("sport", 0, 65535), ("dport", 0, 65535))
 
 
@@ -121,11 +123,13 @@ def check(packet: Packet) -> None:
         )
     if packet.proto not in LEAST_SIZE:
         raise PacketError(f"the protocol {packet.proto!r} is not modelled; choose one of {', '.join(LEAST_SIZE)}")
-    for name, lowest, highest in (*LIMITS, ("size", LEAST_SIZE[packet.proto], 65535)):
+    for name, lowest, highest in (*LIMITS, ("size", LEAST_SIZE[packet.proto], MOST_SIZE)):
         value = getattr(packet, name)
         if not isinstance(value, int) or not lowest <= value <= highest:
             kind = f"{packet.proto.upper()} packet" if name == "size" else "IPv4 packet"
             raise PacketError(f"no {kind} has {name} {value!r}; choose a whole number from {lowest} to {highest}")
+    if packet.dice is not None and not (isinstance(packet.dice, int | float) and 0 <= packet.dice <= 1):
+        raise PacketError(f"no dice show {packet.dice!r}; choose a number from 0 to 1, or None to throw by the flow")
 
 
 FlowKey = tuple[str, int, int, int, int]  # protocol, source, its port, destination, its port
@@ -257,7 +261,7 @@ class Learned:
     """What places have learned from traffic; a fresh one means "cold".
 
     `neighbors`: (place, device, address) -> MAC. `fdb`: (place, bridge, MAC) -> port. `flows`: (place, key of either
-    direction) -> Flow. `path_mtu`: (place, destination) -> what fits on the way there, in bytes.
+    direction) -> Flow. `path_mtu`: (place, destination) -> what fits on the way there as it was told, in bytes.
     """
 
     neighbors: Mapping[tuple[str, str, IPv4Address], str] = field(default_factory=dict)

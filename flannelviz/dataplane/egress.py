@@ -11,7 +11,7 @@ from flannelviz.dataplane.lookup import broadcast_of, deciding_rule, local_addre
 from flannelviz.dataplane.netfilter import Asked, decide
 from flannelviz.dataplane.visit import Visit
 from flannelviz.model import VPC
-from flannelviz.packet import Disposition
+from flannelviz.packet import LEAST_PATH_MTU, Disposition
 from flannelviz.tables import LO, FdbEntry, Link, Neighbor, Origin, Route, Rule, Tables, veth_name
 
 ARP_ANSWER = Origin("kernel", "ARP reply")
@@ -33,7 +33,7 @@ def post_route(visit: Visit, tables: Tables, route: Route, in_dev: str | None) -
     refused = too_large(visit, tables, route, "") if in_dev is None else None
     if refused:
         return refused
-    nat.leaving(visit, tables, in_dev, route.dev, lambda: source_address(tables, route))
+    nat.leaving(visit, tables, in_dev, route.dev, route.via)
     link = tables.link(route.dev)
     assert link is not None, "a usable route has a device"
     visit.out_dev = link.name
@@ -70,7 +70,7 @@ def too_large(visit: Visit, tables: Tables, route: Route, error: str) -> Disposi
     if link is None or not packet.dont_fragment:
         return None
     if packet.size <= link.mtu:
-        return _known_too_large(visit) if visit.in_dev is None else None
+        return _known_too_large(visit, tables, error) if visit.memory.path_mtu else None
     saying = ("{} bytes do not fit {}'s MTU of {}", packet.size, link.name, link.mtu)
     visit.note("mtu", saying, link, asking=("ip link show {}", link.name))
     if error:
@@ -78,17 +78,22 @@ def too_large(visit: Visit, tables: Tables, route: Route, error: str) -> Disposi
     return Disposition.MTU_EXCEEDED
 
 
-def _known_too_large(visit: Visit) -> Disposition | None:
-    """Return MTU_EXCEEDED if an ICMP error has told the sender that this does not fit the way to where he sends it.
+def _known_too_large(visit: Visit, tables: Tables, error: str) -> Disposition | None:
+    """Return MTU_EXCEEDED if the place was told, by an ICMP error or a tunnel, that this does not fit the way.
 
-    Source: net/ipv4/route.c, ip_rt_update_pmtu; `ip route get` shows it, as "cache expires".
+    Source: net/ipv4/route.c, __ip_rt_update_pmtu; include/net/ip.h, ip_dst_mtu_maybe_forward: what is passed on has to
+    fit only a way that takes very little. `ip route get` shows it, as "cache expires".
     """
-    asked = visit.received.dst
-    fits = visit.memory.path_mtu.get((visit.place, asked))
-    if fits is None or visit.packet.size <= fits:
+    dst = visit.packet.dst
+    told = visit.memory.path_mtu.get((visit.place, dst))
+    if told is None or visit.packet.size <= (fits := max(told, LEAST_PATH_MTU)):
         return None
-    saying = ("{} bytes do not fit the way to {}, which takes {}", visit.packet.size, asked, fits)
-    visit.note("mtu", saying, asking=("ip route get {}", asked))
+    if visit.in_dev is not None and told >= LEAST_PATH_MTU:
+        return None
+    saying = ("{} bytes do not fit the way to {}, which takes {}", visit.packet.size, dst, fits)
+    visit.note("mtu", saying, asking=("ip route get {}", dst))
+    if error:
+        answer_with(visit, tables, error, fits)
     return Disposition.MTU_EXCEEDED
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 from flannelviz.dataplane import nat
 from flannelviz.dataplane.arp import reverse_path_ok
@@ -101,11 +100,18 @@ def _over_loopback(visit: Visit, tables: Tables) -> Disposition:
     nat.entering(visit, tables, "OUTPUT", None, LO)
     if visit.packet.dst != before:
         return _rerouted(visit, tables, LO)
-    denied = filtered(visit, tables, "OUTPUT", None, LO)
-    if denied:
-        return denied
-    nat.leaving(visit, tables, None, LO, lambda: next((a.interface.ip for a in tables.addresses if a.dev != LO), None))
-    return _loopback_down(visit, tables) or filtered(visit, tables, "INPUT", LO, None) or Disposition.ACCEPTED
+    return filtered(visit, tables, "OUTPUT", None, LO) or _looped_back(visit, tables)
+
+
+def _looped_back(visit: Visit, tables: Tables) -> Disposition:
+    """Return what becomes of a packet that leaves by lo and comes in by it; conntrack has finished with it by then."""
+    nat.leaving(visit, tables, None, LO)
+    return (
+        _loopback_down(visit, tables)
+        or filtered(visit, tables, "INPUT", LO, None)
+        or _decapsulated(visit, tables)
+        or Disposition.ACCEPTED
+    )
 
 
 def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
@@ -120,7 +126,7 @@ def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
     if own is not None:
         visit.note("local", ("{} is an own address: over lo", packet.dst), own, asking=asking)
         visit.out_dev = LO
-        return filtered(visit, tables, "OUTPUT", None, dev) or _deliver(visit, tables, LO)
+        return filtered(visit, tables, "OUTPUT", None, dev) or _looped_back(visit, tables)
     route, runner_up = routed(visit, tables, None)
     if route is None:
         return _no_route(visit, asking)
@@ -232,12 +238,8 @@ def _bridge_across(visit: Visit, tables: Tables, bridge: Link, in_port: Link) ->
         dropped = filtered(visit, tables, "FORWARD", bridge.name, bridge.name)
         if dropped:
             return dropped
-        nat.leaving(visit, tables, bridge.name, bridge.name, lambda: _address_on(tables, bridge.name))
+        nat.leaving(visit, tables, bridge.name, bridge.name)
     return onto_wire(visit, out_port)
-
-
-def _address_on(tables: Tables, dev: str) -> IPv4Address | None:
-    return next((a.interface.ip for a in tables.addresses if a.dev == dev), None)
 
 
 def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
@@ -284,7 +286,7 @@ def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:
     denied = filtered(visit, tables, "INPUT", dev, None)
     if denied:
         return denied
-    nat.delivered(visit)
+    nat.delivered(visit, tables, dev)
     return _decapsulated(visit, tables) or Disposition.ACCEPTED
 
 
@@ -301,6 +303,7 @@ def _decapsulated(visit: Visit, tables: Tables) -> Disposition | None:
         visit.note("vxlan", saying, asking=("ip -d link show type vxlan",))
         answer_with(visit, tables, "port unreachable")
         return Disposition.REFUSED
+    inner = replace(inner, mark=visit.packet.mark) if visit.packet.mark else inner
     visit.note(
         "vxlan", ("{} unpacks it, VNI {}", dev.name, VNI), dev, now=inner, asking=("ip -d link show {}", dev.name)
     )

@@ -5,14 +5,13 @@ Reads tables; what conntrack learns goes into the visit's memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address
 
 from flannelviz.dataplane.netfilter import Asked, Verdict, decide
 from flannelviz.dataplane.visit import Connection, Visit, flow_key, reversed_key
 from flannelviz.packet import Flow, FlowKey, Packet
-from flannelviz.tables import Rule, Tables
+from flannelviz.tables import LO, Rule, Tables
 
 RANDOM = "--random-fully"  # a port is drawn by lot, also where the address stays
 NAT_TARGETS = frozenset({"MASQUERADE", "SNAT", "DNAT"})
@@ -45,7 +44,7 @@ def entering(visit: Visit, tables: Tables, hook: str, in_dev: str | None, out_de
         _note_answer(visit, flow)
         _to_its_destination(visit, visit.connection)
     elif visit.packet.begins_a_flow:
-        _translated(visit, tables, hook, in_dev, out_dev, lambda: None)
+        _translated(visit, tables, hook, in_dev, out_dev)
 
 
 def _looked_up(visit: Visit) -> tuple[FlowKey, Flow | None]:
@@ -99,12 +98,22 @@ def _seen_before(about: Packet, connection: Connection) -> Packet:
     return replace(about, src=IPv4Address(src), sport=sport, dst=IPv4Address(dst), dport=dport)
 
 
-def leaving(
-    visit: Visit, tables: Tables, in_dev: str | None, out_dev: str, source: Callable[[], IPv4Address | None]
-) -> None:
-    """Give the packet the source it should have, at POSTROUTING, and confirm a new flow.
+def leaving(visit: Visit, tables: Tables, in_dev: str | None, out_dev: str, gateway: IPv4Address | None = None) -> None:
+    """Give the packet the source it should have, at POSTROUTING, and confirm a new flow."""
+    connection = visit.connection
+    if connection is None:
+        return
+    if connection.flow is not None:
+        _from_its_source(visit, connection)
+    elif visit.packet.begins_a_flow:
+        _translated(visit, tables, "POSTROUTING", in_dev, out_dev, gateway)
+        _confirm(visit, connection)
 
-    `source` gives the address that MASQUERADE puts in: the one of the output device.
+
+def delivered(visit: Visit, tables: Tables, in_dev: str) -> None:
+    """Give the packet that ends here the source it should have, at INPUT, and confirm a new flow.
+
+    An answer gets the address that was asked.
     """
     connection = visit.connection
     if connection is None:
@@ -112,18 +121,7 @@ def leaving(
     if connection.flow is not None:
         _from_its_source(visit, connection)
     elif visit.packet.begins_a_flow:
-        _translated(visit, tables, "POSTROUTING", in_dev, out_dev, source)
-        _confirm(visit, connection)
-
-
-def delivered(visit: Visit) -> None:
-    """Confirm the flow of a packet that ends here, or show an answer under the address that was asked."""
-    connection = visit.connection
-    if connection is None:
-        return
-    if connection.flow is not None:
-        _from_its_source(visit, connection)
-    elif visit.packet.begins_a_flow:
+        _translated(visit, tables, "INPUT", in_dev, None)
         _confirm(visit, connection)
 
 
@@ -155,14 +153,16 @@ def _translated(
     hook: str,
     in_dev: str | None,
     out_dev: str | None,
-    source: Callable[[], IPv4Address | None],
+    gateway: IPv4Address | None = None,
 ) -> None:
     """Ask the nat table, and note what it says where it has rules."""
     chain = tables.chain("nat", hook)
     if chain is None or not chain.rules:
         return
     said, runner_up = decide(tables, chain, Asked(visit.packet, in_dev, out_dev))
-    now = _applied(visit, said, source)
+    now = _applied(visit.packet, said)
+    if said.target == "MASQUERADE":
+        now = _masqueraded(now, said, masquerade_address(tables, out_dev, gateway or now.dst))
     visit.note(
         f"nat {hook}",
         ("{}: {}", _word(said), _change(visit.packet, now)),
@@ -186,21 +186,37 @@ def _word(said: Verdict) -> str:
     return said.row.target if isinstance(said.row, Rule) else f"no rule, policy {said.target}"
 
 
-def _applied(visit: Visit, said: Verdict, source: Callable[[], IPv4Address | None]) -> Packet:
-    """Return the packet after the verdict: marked, and under other addresses if the target says so."""
-    packet = visit.packet if said.mark == visit.packet.mark else replace(visit.packet, mark=said.mark)
+def _applied(packet: Packet, said: Verdict) -> Packet:
+    """Return the packet after the verdict: marked, and under the addresses that the rule names."""
+    if said.mark != packet.mark:
+        packet = replace(packet, mark=said.mark)
     to = said.row.to if isinstance(said.row, Rule) else None
     if said.target == "DNAT" and to is not None:
         return replace(packet, dst=to[0], dport=packet.dport if to[1] is None else to[1])
     if said.target == "SNAT" and to is not None:
         return replace(packet, src=to[0], sport=packet.sport if to[1] is None else to[1])
-    if said.target == "MASQUERADE":
-        address = source()
-        if address is not None and address != packet.src:
-            return replace(packet, src=address)
-        if isinstance(said.row, Rule) and RANDOM in said.row.options:
-            return replace(packet, sport=_next_port(packet.sport))
     return packet
+
+
+def _masqueraded(packet: Packet, said: Verdict, address: IPv4Address | None) -> Packet:
+    """Return the packet under `address`; where it has that one already, a rule may still draw it another port."""
+    if address is not None and address != packet.src:
+        return replace(packet, src=address)
+    if isinstance(said.row, Rule) and RANDOM in said.row.options:
+        return replace(packet, sport=_next_port(packet.sport))
+    return packet
+
+
+def masquerade_address(tables: Tables, dev: str | None, next_hop: IPv4Address) -> IPv4Address | None:
+    """Return the address that MASQUERADE puts in, or None if the place has none; no route is asked for its src.
+
+    Shape: `dev`'s on the next hop's network, else its first, else another device's, lo before all.
+    Source: net/netfilter/nf_nat_masquerade.c, nf_nat_masquerade_ipv4; net/ipv4/devinet.c, inet_select_addr.
+    """
+    usable = sorted((a for a in tables.addresses if not a.interface.is_loopback), key=lambda row: row.dev != LO)
+    on_dev = [row.interface for row in usable if row.dev == dev]
+    near = [own.ip for own in on_dev if next_hop in own.network]
+    return next(iter((*near, *(own.ip for own in on_dev), *(row.interface.ip for row in usable))), None)
 
 
 def _on_a_free_port(visit: Visit, packet: Packet) -> Packet:

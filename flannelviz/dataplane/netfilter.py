@@ -115,7 +115,7 @@ class _Walk:
 
     def _lucky(self, rule: Rule) -> bool:
         """Return whether a random match hits; one throw serves all rules, what is left of it the next one."""
-        if rule.probability is None:
+        if rule.probability is None or rule.probability >= 1:
             return True
         dice = _throw(self.asked.packet) if self.dice is None else self.dice
         hit = dice < rule.probability

@@ -14,7 +14,19 @@ from flannelviz.dataplane.visit import Memory
 from flannelviz.errors import PacketError, UnknownPlaceError
 from flannelviz.model import INTERNET, VPC, parse_address
 from flannelviz.network import Network
-from flannelviz.packet import PING_SIZE, RESET_SIZE, Disposition, Hop, IcmpError, Learned, Packet, Trace, check
+from flannelviz.packet import (
+    LEAST_PATH_MTU,
+    MOST_SIZE,
+    PING_SIZE,
+    RESET_SIZE,
+    Disposition,
+    Hop,
+    IcmpError,
+    Learned,
+    Packet,
+    Trace,
+    check,
+)
 from flannelviz.tables import LO
 
 MAX_HOPS = 600  # a TTL is at most 255, and a hop of the VPC may not count
@@ -112,14 +124,14 @@ def _answer(network: Network, start: str, request: tuple[Hop, ...], memory: Memo
 def _reply(network: Network, last: Hop, memory: Memory) -> Packet:
     """Return the receiver's answer; to a packet for a broadcast address it comes from an address of its own.
 
-    Source: ip(7), IP_PMTUDISC_WANT: what does not fit the own device is cut, whatever else would carry it.
+    Source: ip(7), IP_PMTUDISC_WANT: what does not fit the own device is cut, whatever else would carry it;
+    include/net/ip.h, ip_dont_fragment: so may be all where the way is told to take very little.
     """
     answer = last.sent.reply()
     if last.disposition is Disposition.REFUSED:
         answer = replace(answer, size=RESET_SIZE, reset=True)
-    if answer.size > min(
-        _mtu_towards(network, last.place, answer), memory.path_mtu.get((last.place, answer.dst), answer.size)
-    ):
+    told = memory.path_mtu.get((last.place, answer.dst), MOST_SIZE)
+    if told < LEAST_PATH_MTU or answer.size > min(told, _mtu_towards(network, last.place, answer)):
         answer = replace(answer, dont_fragment=False)
     if last.place in (VPC, INTERNET) or not broadcast_of(network.tables(last.place), last.sent.dst):
         return answer
@@ -180,7 +192,7 @@ def _error(network: Network, last: Hop, memory: Memory) -> tuple[Hop, ...]:
     hops = _journey(network, last.place, last.icmp.packet(), memory)
     about = hops[-1].sent.about
     if last.icmp.mtu is not None and about is not None and hops[-1].disposition is Disposition.ACCEPTED:
-        memory.path_mtu[hops[-1].place, about.dst] = last.icmp.mtu
+        memory.learn_path_mtu(hops[-1].place, about.dst, last.icmp.mtu)
     return hops
 
 

@@ -11,6 +11,7 @@ from flannelviz.packet import Disposition, Packet
 from flannelviz.tables import VXLAN_OVERHEAD, VXLAN_PORT, Link, Route, Tables
 
 VXLAN_SPORT = 50000  # a hash of the inner flow on a real machine
+IP_HEADER = 20  # bytes
 MOST_LAYERS = 4  # include/net/ip_tunnels.h, IP_TUNNEL_RECURSION_LIMIT
 
 
@@ -39,6 +40,7 @@ def encapsulated(visit: Visit, tables: Tables) -> Route | Disposition:
     if route.dev == dev or _layers(inner) > MOST_LAYERS:
         visit.note("vxlan", ("{} would lead into itself", dev), route, asking=("ip route get {}", entry.dst))
         return Disposition.UNDELIVERABLE
+    _teach_path_mtu(visit, tables, route)
     outer = Packet(
         source_address(tables, route),
         entry.dst,
@@ -47,11 +49,29 @@ def encapsulated(visit: Visit, tables: Tables) -> Route | Disposition:
         dport=VXLAN_PORT,
         size=inner.size + VXLAN_OVERHEAD,
         dont_fragment=False,
-        inner=replace(inner, mark=0),
+        mark=inner.mark,
+        inner=replace(inner, mark=0) if inner.mark else inner,
     )
     saying = ("wrapped in UDP from {} to {}, by {}", outer.src, outer.dst, route.dst)
     visit.note("vxlan", saying, route, runner_up, now=outer, asking=("ip route get {}", entry.dst))
     return route
+
+
+def _teach_path_mtu(visit: Visit, tables: Tables, route: Route) -> None:
+    """Have the place know what fits the way to the inner packet's destination, if this one fills more than a packet.
+
+    Source: net/ipv4/ip_tunnel_core.c, skb_tunnel_check_pmtu, which looks at each fragment and not at DF.
+    """
+    inner, device, under = visit.packet, tables.link(visit.out_dev or ""), tables.link(route.dev)
+    assert device is not None and under is not None, "a packet leaves by devices that are there"
+    fits = under.mtu - VXLAN_OVERHEAD
+    if _first_piece(inner.size, device.mtu) > fits:
+        visit.memory.learn_path_mtu(visit.place, inner.dst, fits)
+
+
+def _first_piece(size: int, mtu: int) -> int:
+    """Return the size of a packet, or of its first fragment, whose data is a multiple of 8 bytes. RFC 791 §3.2."""
+    return size if size <= mtu else IP_HEADER + (mtu - IP_HEADER) // 8 * 8
 
 
 def _layers(packet: Packet | None) -> int:

@@ -24,6 +24,13 @@ class Memory:
         """Return what was learned, as a value."""
         return Learned(self.neighbors, self.fdb, self.flows, self.path_mtu)
 
+    def learn_path_mtu(self, place: str, dst: IPv4Address, fits: int) -> None:
+        """Note how much fits on the way from `place` to `dst`; more than is known is not believed.
+
+        Source: net/ipv4/route.c, __ip_rt_update_pmtu.
+        """
+        self.path_mtu[place, dst] = min(fits, self.path_mtu.get((place, dst), fits))
+
     def track(self, place: str, flow: Flow) -> None:
         """Note a flow at `place` under both of its directions."""
         self.flows[place, flow.original] = self.flows[place, flow.reply] = flow

@@ -39,6 +39,10 @@ class Tuple(NamedTuple):
     sport: int
     dport: int
 
+    def turned(self) -> Tuple:
+        """Return the other direction: the one that names the entry of a packet which was translated before seen."""
+        return Tuple(self.proto, self.dst, self.src, self.dport, self.sport)
+
 
 @dataclass(slots=True)
 class Lesson:
@@ -65,7 +69,8 @@ def learn(learned: dict[str, Lesson], seen: Iterable[Sighting], proto: int) -> N
             lesson.routes = True
         else:
             number = proto if sighting.inner is None else UDP
-            lesson.flows.add(Tuple(number, sighting.src, sighting.dst, sighting.sport, sighting.dport))
+            one = Tuple(number, sighting.src, sighting.dst, sighting.sport, sighting.dport)
+            lesson.flows |= {one, one.turned()}
 
 
 def forget(space: int, lesson: Lesson) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from flannelviz.model import VPC, visible
 from flannelviz.network import Event, Network
-from flannelviz.packet import Hop, Learned, Step, Trace
+from flannelviz.packet import LEAST_PATH_MTU, Hop, Learned, Step, Trace
 from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, Route, RouteEntry, Tables
 from flannelviz.views.fold import host_end
 from flannelviz.views.learned import flows_at, neighbors_at, places_of, ports_at
@@ -252,7 +252,11 @@ def _lessons(found: Learned, place: str) -> Iterator[Row]:
     memory = "NAT gateway" if place == VPC else "conntrack -L"
     yield from ((place, memory, row_text(row)) for row in flows_at(found, place))
     known = ((dst, mtu) for (at, dst), mtu in found.path_mtu.items() if at == place)
-    yield from ((place, f"ip route get {dst}", f"mtu {mtu}") for dst, mtu in known)
+    yield from ((place, f"ip route get {dst}", _path_mtu(mtu)) for dst, mtu in known)
+
+
+def _path_mtu(told: int) -> str:
+    return f"mtu {told}" if told >= LEAST_PATH_MTU else f"mtu lock {LEAST_PATH_MTU}"
 
 
 def hop_steps(hop: Hop) -> Sheet:

@@ -2,15 +2,16 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 
 from flannelviz.controlplane.timeline import build
-from flannelviz.dataplane.trace import trace
+from flannelviz.dataplane.trace import send, trace
 from flannelviz.faults import break_network
 from flannelviz.network import Network
-from flannelviz.packet import Disposition, Packet, Trace
-from flannelviz.tables import Link, Route, SecurityRule
+from flannelviz.packet import Disposition, Learned, Packet, Trace
+from flannelviz.tables import Chain, FdbEntry, Link, Neighbor, Route, Rule, SecurityRule, Tables
 from flannelviz.topologies import article_plan
 
 A1, B1, NODE_A, NODE_B = "172.16.0.130", "172.16.8.2", "192.168.0.10", "192.168.0.11"
@@ -176,6 +177,64 @@ def test_a_tunnel_that_leads_into_itself_ends(networks: dict[str, Network]) -> N
     assert found.request[-1].steps[-1].says == "flannel.1 would lead into itself"
 
 
+def looping(tables: Tables) -> Tables:
+    """Two tunnels, each of which leads its packets into the other."""
+    one, other, here, there = "flannel.1", "flannel.2", IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
+    entry = next(entry for entry in tables.fdb if entry.dst == IPv4Address(NODE_B))
+    away = entry.lladdr
+    return tables.without(entry).adding(
+        replace(tables.link(one), name=other),
+        Route(IPv4Network(here), other),
+        Route(IPv4Network(there), one),
+        Neighbor(here, away, other),
+        Neighbor(there, away, one),
+        FdbEntry(away, other, dst=there),
+        FdbEntry(away, one, dst=here),
+    )
+
+
+def test_tunnels_that_lead_into_each_other_end(networks: dict[str, Network]) -> None:
+    tables = looping(networks["vxlan"].tables("node-a"))
+    found = trace(networks["vxlan"].writing("node-a", tables), "a1", "b1")
+    assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-a")
+    kinds = [step.kind for step in found.request[-1].steps]
+    assert kinds.count("vxlan") == 5, "wrapped four times, then no more"
+
+
+def test_a_tunnel_takes_nothing_that_it_has_sent_itself(networks: dict[str, Network]) -> None:
+    home = Chain("nat", "OUTPUT", "ACCEPT", (Rule("DNAT", to=(IPv4Address(NODE_A), None)),))
+    network = networks["vxlan"].writing("node-a", networks["vxlan"].tables("node-a").adding(home))
+    found = trace(network, "a1", "b1")
+    assert (found.disposition, found.died_at) == (Disposition.UNDELIVERABLE, "node-a")
+
+
+@pytest.mark.parametrize(
+    ("place", "chain", "marked"),
+    [
+        pytest.param("node-a", "OUTPUT", {}, id="into it"),
+        pytest.param("node-b", "FORWARD", {"proto": "udp", "dport": 8472}, id="out of it"),
+    ],
+)
+def test_a_mark_goes_through_the_tunnels_device(
+    networks: dict[str, Network], place: str, chain: str, marked: dict[str, Any]
+) -> None:
+    tables = networks["vxlan"].tables(place)
+    mark = Chain("nat", "PREROUTING", "ACCEPT", (Rule("MARK", set_mark=(0x10, 0x10), **marked),))
+    drop = Chain("filter", chain, "ACCEPT", (Rule("DROP", mark=(0x10, 0x10)),))
+    found = trace(networks["vxlan"].writing(place, tables.adding(mark, drop)), "a1", "b1")
+    assert (found.disposition, found.died_at) == (Disposition.DENIED, place)
+
+
+def test_what_comes_out_of_a_tunnel_is_new_to_prerouting(networks: dict[str, Network]) -> None:
+    """Also where the tunnel's packet came in by a bridge, where iptables has seen it."""
+    tables = networks["vxlan"].tables("node-b")
+    dnat = Rule("DNAT", in_dev="flannel.1", to=(IPv4Address("172.16.8.3"), None))
+    leading = networks["vxlan"].writing("node-b", tables.adding(Chain("nat", "PREROUTING", "ACCEPT", (dnat,))))
+    inner = Packet(IPv4Address(A1), IPv4Address("172.16.8.77"), dst_mac=tables.link("flannel.1").mac)
+    found = send(leading, "b1", Packet(None, IPv4Address(NODE_B), "udp", dport=8472, inner=inner))
+    assert [hop.place for hop in found.request] == ["default/b1", "node-b", "default/b2"]
+
+
 # --- MTU -------------------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +252,65 @@ def test_the_largest_packet_of_a_pod(networks: dict[str, Network], backend: str,
     found = trace(networks[backend], "a1", "b1", size=size)
     assert found.died_at == died
     assert found.ok or found.disposition is Disposition.MTU_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    ("mtu", "first", "fits"),
+    [
+        pytest.param(1400, {"size": 1350}, None, id="it fits"),
+        pytest.param(1400, {"size": 1351}, 1350, id="a byte more"),
+        pytest.param(1400, {"size": 1351, "dont_fragment": False}, 1350, id="DF is not asked for"),
+        pytest.param(1494, {"size": 3000, "dont_fragment": False}, None, id="fragments of 1444 bytes fit"),
+        pytest.param(1493, {"size": 3000, "dont_fragment": False}, 1443, id="or do not"),
+    ],
+)
+@pytest.mark.parametrize("source", ["a1", "node-a"])
+def test_a_tunnel_teaches_its_node_what_fits(
+    networks: dict[str, Network], source: str, mtu: int, first: dict[str, Any], fits: int | None
+) -> None:
+    network = with_mtu(networks["vxlan"], mtu)
+    before = trace(network, source, "b1", proto="udp", **first)
+    assert before.ok
+    assert before.learned.path_mtu.get(("node-a", IPv4Address(B1))) == fits
+    for size in (fits or 1450, (fits or 1450) + 1):
+        found = trace(network, "node-a", "b1", proto="udp", size=size, learned=before.learned)
+        assert found.died_at == ("node-a" if size > (fits or 1450) else None)
+    assert trace(network, "a1", "b1", proto="udp", size=1450, learned=before.learned).ok, "what is passed on may be cut"
+
+
+def test_what_is_known_to_fit_only_shrinks(networks: dict[str, Network]) -> None:
+    known = {("node-a", IPv4Address(B1)): 1300}
+    network = with_mtu(networks["vxlan"], 1400)
+    assert trace(network, "a1", "b1", size=1400, learned=Learned(path_mtu=known)).learned.path_mtu == known
+
+
+def with_mtu(network: Network, mtu: int) -> Network:
+    tables = network.tables("node-a")
+    return network.writing("node-a", tables.adding(replace(tables.link("eth0"), mtu=mtu)))
+
+
+@pytest.mark.parametrize(("size", "end"), [(540, "node-a"), (552, "node-a"), (553, "default/a1")])
+def test_nobody_believes_in_less_than_552_bytes(networks: dict[str, Network], size: int, end: str) -> None:
+    network = with_mtu(networks["alloc"], 500)
+    first = trace(network, "a1", "b1", proto="udp", size=600)
+    assert trace(network, "a1", "b1", proto="udp", size=size, learned=first.learned).died_at == end
+
+
+def test_who_was_told_of_very_little_answers_without_df(networks: dict[str, Network]) -> None:
+    network = with_mtu(networks["alloc"], 500)
+    first = trace(network, "b1", "a1", proto="udp", size=540)
+    assert (first.reply_disposition, first.reply[0].sent.dont_fragment) == (Disposition.MTU_EXCEEDED, True)
+    again = trace(network, "b1", "a1", proto="udp", size=300, learned=first.learned)
+    assert (again.reply_disposition, again.reply[0].sent.dont_fragment) == (Disposition.ACCEPTED, False)
+
+
+def test_through_a_very_narrow_tunnel_little_is_passed_on(networks: dict[str, Network]) -> None:
+    network = with_mtu(networks["vxlan"], 580)
+    first = trace(network, "a1", "b1", proto="udp", size=553)
+    assert first.ok
+    again = trace(network, "a1", "b1", proto="udp", size=553, learned=first.learned)
+    assert (again.disposition, again.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
+    assert (again.request[-1].icmp.what, again.request[-1].icmp.mtu) == ("fragmentation needed", 552)
 
 
 def test_a_pod_that_believes_in_1500_hears_that_fragmentation_is_needed(networks: dict[str, Network]) -> None:

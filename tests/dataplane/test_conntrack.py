@@ -1,16 +1,16 @@
 """conntrack: what it remembers, for how long, and what it tells the rules."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from flannelviz.dataplane.nat import conntrack_runs
+from flannelviz.dataplane.nat import conntrack_runs, masquerade_address
 from flannelviz.dataplane.trace import trace
 from flannelviz.faults import break_network
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Learned, Trace
-from flannelviz.tables import Chain, Match, Rule, Tables
+from flannelviz.tables import Address, Chain, Match, Rule, Tables
 from flannelviz.topologies import article
 
 A1, NODE_A, NAT_EIP = "172.16.0.130", "192.168.0.10", "198.51.100.1"
@@ -32,6 +32,78 @@ def with_chain(network: Network, node: str, chain: Chain) -> Network:
 
 def to_db(network: Network, learned: Learned | None = None, **options: object) -> Trace:
     return trace(network, "a1", "db", learned=learned, **options)
+
+
+# --- which address a rule puts in ------------------------------------------------------------------------------------
+
+OWN = (("127.0.0.1/8", "lo"), ("192.168.0.10/24", "eth0"), ("10.1.0.5/24", "eth0"), ("10.7.7.7/32", "lo"))
+
+
+@pytest.mark.parametrize(
+    ("dev", "next_hop", "own", "address"),
+    [
+        pytest.param("eth0", "192.168.0.253", OWN, "192.168.0.10", id="the device's first"),
+        pytest.param("eth0", "10.1.0.1", OWN, "10.1.0.5", id="the one on the next hop's network"),
+        pytest.param("eth0", "8.8.8.8", OWN, "192.168.0.10", id="or the first"),
+        pytest.param("lo", "192.168.0.10", OWN, "10.7.7.7", id="no address in 127.0.0.0/8"),
+        pytest.param("cni0", "172.16.0.130", OWN, "10.7.7.7", id="of another device: lo comes first"),
+        pytest.param("cni0", "172.16.0.130", OWN[:3], "192.168.0.10", id="or any"),
+        pytest.param("cni0", "172.16.0.130", OWN[:1], None, id="there is none"),
+    ],
+)
+def test_masquerade_asks_the_device_and_no_route(
+    dev: str, next_hop: str, own: tuple[tuple[str, str], ...], address: str | None
+) -> None:
+    tables = Tables(addresses=tuple(Address(IPv4Interface(text), at) for text, at in own))
+    found = masquerade_address(tables, dev, IPv4Address(next_hop))
+    assert (str(found) if found else None) == address
+
+
+def test_masquerade_does_not_ask_for_the_routes_source(network: Network) -> None:
+    tables = network.tables("node-a")
+    default = next(route for route in tables.routes if route.dst.prefixlen == 0)
+    led = tables.without(default).adding(replace(default, src=IPv4Address("172.16.0.129")))
+    assert trace(network.writing("node-a", led), "a1", "Internet").ok
+
+
+def test_masquerade_asks_for_the_gateways_network(network: Network) -> None:
+    tables = network.tables("node-a")
+    more = replace(tables, addresses=(Address(IPv4Interface("10.1.0.5/24"), "eth0"), *tables.addresses))
+    assert str(trace(network.writing("node-a", more), "a1", "Internet").request[1].sent.src) == NODE_A
+
+
+def test_what_is_bridged_is_masqueraded_as_another_device_where_the_bridge_has_no_address(network: Network) -> None:
+    broken = break_network(network, "cni0-without-address", "node-a")
+    masquerade = Chain("nat", "POSTROUTING", "ACCEPT", (Rule("MASQUERADE"),))
+    found = trace(with_chain(broken, "node-a", masquerade), "a1", "a2")
+    assert (str(found.source_seen), found.reply_disposition) == (NODE_A, Disposition.NEIGHBOR_UNREACHABLE)
+
+
+def test_what_ends_here_gets_its_source_at_input(network: Network) -> None:
+    rule = Rule("SNAT", in_dev="cni0", to=(IPv4Address("10.9.9.9"), None))
+    changed = with_chain(network, "node-a", Chain("nat", "INPUT", "ACCEPT", (rule,)))
+    found = trace(changed, "a1", "node-a")
+    assert found.ok
+    assert str(found.source_seen) == "10.9.9.9"
+    assert str(trace(changed, "b1", "node-a").source_seen) == "192.168.0.11", "the rule is for cni0"
+
+
+def leading_home(network: Network, lo_up: bool = True) -> Network:
+    """node-a, whose own packets to 10.9.9.9 come to itself, under another source."""
+    tables = network.tables("node-a")
+    dnat = Rule("DNAT", dst=Match(IPv4Network("10.9.9.9/32")), to=(IPv4Address(NODE_A), None))
+    snat = Rule("SNAT", out_dev="lo", to=(IPv4Address("172.16.0.129"), None))
+    chains = (Chain("nat", "OUTPUT", "ACCEPT", (dnat,)), Chain("nat", "POSTROUTING", "ACCEPT", (snat,)))
+    return network.writing("node-a", tables.adding(*chains, replace(tables.link("lo"), up=lo_up)))
+
+
+def test_what_dnat_leads_home_leaves_by_lo(network: Network) -> None:
+    found = trace(leading_home(network), "node-a", "10.9.9.9")
+    assert found.ok
+    assert str(found.source_seen) == "172.16.0.129"
+    assert trace(leading_home(network, lo_up=False), "node-a", "10.9.9.9").disposition is Disposition.LINK_DOWN
+    closed = with_chain(leading_home(network), "node-a", Chain("filter", "OUTPUT", "DROP"))
+    assert trace(closed, "node-a", "10.9.9.9").disposition is Disposition.DENIED
 
 
 # --- how long a flow lives -------------------------------------------------------------------------------------------

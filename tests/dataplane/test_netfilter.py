@@ -142,6 +142,12 @@ def test_one_throw_serves_all_random_rules(dice: float, row: int) -> None:
     assert chain.rules.index(said.row) == row
 
 
+@pytest.mark.parametrize("dice", [0.0, 0.5, 1.0])
+def test_a_probability_of_one_is_certain(dice: float) -> None:
+    chain = Chain("filter", "FORWARD", "ACCEPT", (Rule("DROP", probability=1.0),))
+    assert verdict(chains(chain), chain, Asked(packet("10.0.0.1", "10.0.0.2", dice=dice))).target == "DROP"
+
+
 def test_return_from_a_called_chain_goes_on_with_its_mark() -> None:
     own = Chain("nat", "OWN", None, (MARKING[0], Rule("RETURN"), Rule("DROP")))
     main = Chain("nat", "POSTROUTING", "ACCEPT", (Rule("OWN"), Rule("MASQUERADE", mark=(0x4000, 0x4000))))

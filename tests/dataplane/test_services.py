@@ -12,6 +12,7 @@ from flannelviz.faults import break_network
 from flannelviz.model import ClusterPlan, ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Trace
+from flannelviz.tables import Chain, Rule
 from flannelviz.topologies import article_plan
 
 WEB = IPv4Address("172.19.0.10")
@@ -103,6 +104,20 @@ def test_an_ecs_that_is_no_node_has_no_rules(network: Network) -> None:
     assert not asking(network, "db").ok
 
 
+def test_a_port_is_drawn_also_where_the_address_stays(network: Network) -> None:
+    sent = asking(network, "node-a", THIRD).request[0].sent
+    drawn = any("--random-fully" in rule.options for c in network.tables("node-a").chains for rule in c.rules)
+    assert (str(sent.src), sent.sport != 40000) == (NODE_A, drawn)
+
+
+@pytest.mark.parametrize(("dev", "ok"), [("eth0", False), ("cni0", True)])
+def test_the_filter_sees_the_device_of_the_first_route(network: Network, dev: str, ok: bool) -> None:
+    closed = Chain("filter", "OUTPUT", "ACCEPT", (Rule("DROP", out_dev=dev),))
+    found = asking(network.writing("node-a", network.tables("node-a").adding(closed)), "node-a", FIRST)
+    assert found.ok is ok
+    assert ok or (found.disposition, found.died_at) == (Disposition.DENIED, "node-a")
+
+
 # --- which endpoint --------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +188,24 @@ def test_flushed_rules_take_the_service_along(network: Network) -> None:
 @pytest.mark.parametrize("fault", ["ip-masq-off", "flanneld-not-running"])
 def test_faults_of_flanneld_leave_kube_proxys_rules_alone(network: Network, fault: str) -> None:
     assert asking(break_network(network, fault, "node-a"), "a1", THIRD).ok
+
+
+@pytest.mark.parametrize("rules", ["v0.10", "head"])
+def test_the_mark_that_asks_for_masquerading_reaches_the_tunnel_unless_it_is_cleared(rules: str) -> None:
+    steps = asking(build(plan("b1", backend="vxlan", rules=rules)).network, "node-a").request[0].steps
+    outer = [step for step in steps if step.kind == "nat POSTROUTING"][-1]
+    assert (outer.before.inner is not None, outer.before.mark) == (True, 0x4000 if rules == "v0.10" else 0)
+    assert outer.row.target == ("MASQUERADE" if rules == "v0.10" else "RETURN")
+
+
+def test_what_a_tunnel_taught_the_node_counts_behind_a_service() -> None:
+    service = ServicePlan("dns", WEB, 53, ("b1",), proto="udp")
+    whole = build(replace(article_plan(), backend="vxlan", services=(service,))).network
+    network = break_network(whole, "eth0-mtu-1400", "node-a")
+    first = asking(network, "node-a", proto="udp", dport=53, size=1400)
+    assert first.ok
+    again = asking(network, "node-a", proto="udp", dport=53, size=1400, learned=first.learned)
+    assert (again.disposition, again.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
 
 
 def test_node_to_remote_endpoint_under_vxlan_comes_from_the_tunnels_address() -> None:

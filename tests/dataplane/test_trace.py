@@ -323,6 +323,13 @@ def test_a_bridge_sends_where_somebody_has_written_until_it_hears_better(known: 
     assert (step_of(hop_at(found, "node-a"), "fdb").row == written) is astray
 
 
+def test_own_addresses_are_reached_over_lo() -> None:
+    tables = article().tables("node-a")
+    broken = article().writing("node-a", tables.adding(replace(tables.link("lo"), up=False)))
+    found = trace(broken, "node-a", "172.16.0.129")
+    assert (found.disposition, found.died_at) == (Disposition.LINK_DOWN, "node-a")
+
+
 # --- evidence, learned state, errors --------------------------------------------------------------------------------
 
 
@@ -353,6 +360,9 @@ def test_what_was_learned_is_returned_and_the_network_is_untouched() -> None:
         ({"size": 20}, ["size 20", "28 to 65535"]),
         ({"dport": 70000}, ["dport 70000", "0 to 65535"]),
         ({"proto": "sctp"}, ["'sctp'", "icmp, tcp, udp"]),
+        ({"dice": 7}, ["dice", "7", "0 to 1"]),
+        ({"dice": -0.1}, ["dice", "-0.1", "0 to 1"]),
+        ({"dice": "0.5"}, ["dice", "'0.5'", "0 to 1"]),
     ],
 )
 def test_a_packet_that_cannot_be(options: dict, words: list[str]) -> None:

@@ -16,7 +16,8 @@ from flannelviz.network import Network
 from flannelviz.packet import Disposition
 from flannelviz.tables import CNI0, ETH0, Tables
 from flannelviz.topologies import article_plan
-from tests.kernel.conftest import Found, MakeLab, in_labs
+from prove.case import Sent, compared
+from tests.kernel.conftest import Found, MakeLab, counted, in_labs
 from tests.kernel.test_lab import JOURNEYS, differences
 
 TUNNEL = "flannel.1"
@@ -137,6 +138,39 @@ def in_a_broken_tunnel(place: str, change: Any) -> dict[str, tuple[str, ...]]:
 
 @in_labs(in_a_broken_tunnel, BREAKS)
 def test_a_broken_tunnel_breaks_in_the_same_way(found: Found) -> None:
+    assert found.result() == {}
+
+
+def sizes(source: str, destination: str, *numbers: int, whole: bool = True) -> list[Sent]:
+    """UDP of these sizes, each after the other."""
+    first = Sent(source, destination, "udp", dport=53, dont_fragment=whole, warm=True)
+    return [replace(first, size=number) for number in numbers]
+
+
+NARROW: dict[str, tuple[Network, int, list[Sent]]] = {
+    "nobody believes in less than 552 bytes": (counted(), 500, sizes("a1", "b1", 600, 540, 552, 553)),
+    "who was told of very little answers without DF": (counted(), 500, sizes("b1", "a1", 540, 540, 300)),
+    "through a very narrow tunnel little is passed on": (
+        vxlan(),
+        580,
+        [*sizes("a1", "b1", 552, 553, 553), *sizes("node-a", "b1", 552, 553)],
+    ),
+    "a tunnel looks at each fragment": (
+        vxlan(),
+        1494,
+        [*sizes("a1", "b1", 3000, whole=False), *sizes("node-a", "b1", 1450, 1444)],
+    ),
+}
+
+
+def in_a_narrow_lab(network: Network, mtu: int, packets: list[Sent]) -> dict[str, tuple[str, ...]]:
+    narrow = network.writing("node-a", with_link(ETH0, mtu=mtu)(network.tables("node-a")))
+    with Lab(narrow) as lab:
+        return {str(one.sent): one.differences for one in compared(narrow, lab, packets) if one.differences}
+
+
+@in_labs(in_a_narrow_lab, NARROW)
+def test_a_place_is_told_what_fits_as_the_model_says(found: Found) -> None:
     assert found.result() == {}
 
 

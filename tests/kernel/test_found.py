@@ -64,6 +64,7 @@ LARGE = Sent("a1", "b1", "udp", dport=53, size=1450)
 FROM_NODE = Sent("node-a", "b1", "udp", dport=53)
 UDP_TO_WEB = replace(TO_WEB, proto="udp")
 UNHEARD = Sent("a1", "b1", "udp", dport=20000, served=False)
+MARK = (0x10, 0x10)
 OWN_ETH0 = Match(IPv4Network("192.168.0.1/32"))
 LOOPBACK = (IPv4Address("127.0.0.1"), 80)
 EVERYWHERE = IPv4Network("0.0.0.0/0")
@@ -198,6 +199,70 @@ CASES = [
         )
         for backend, fabric in (("host-gw", "switch"), ("vxlan", "routed"))
         for proto in ("icmp", "tcp", "udp")
+    ),
+    *(
+        found(
+            f"a tunnel teaches its node what fits, by a packet of {first.source} of {first.size} bytes",
+            [first, *(Sent("node-a", "b1", "udp", dport=53, size=size, warm=True) for size in (1351, 1350))],
+            ("eth0-mtu-1400", "node-a"),
+            backend="vxlan",
+        )
+        for first in (replace(FROM_NODE, size=1350), replace(FROM_NODE, size=1351), replace(LARGE, size=1400))
+    ),
+    found(
+        "what a tunnel taught the node counts behind a Service",
+        [replace(UDP_TO_WEB, source="node-a", size=1400, warm=warm) for warm in (False, True)],
+        ("eth0-mtu-1400", "node-a"),
+        backend="vxlan",
+        **served("b1", proto="udp"),
+    ),
+    found(
+        "a mark goes into a tunnel",
+        [PING],
+        backend="vxlan",
+        held=(
+            rule("node-a", "nat", "PREROUTING", "MARK", set_mark=MARK),
+            rule("node-a", "filter", "OUTPUT", "DROP", mark=MARK),
+        ),
+    ),
+    found(
+        "a mark comes out of a tunnel",
+        [PING],
+        backend="vxlan",
+        held=(
+            rule("node-b", "nat", "PREROUTING", "MARK", set_mark=MARK, proto="udp", dport=8472),
+            rule("node-b", "filter", "FORWARD", "DROP", mark=MARK),
+        ),
+    ),
+    *(
+        found(
+            f"the mark of kube-proxy goes into a tunnel, unless it was cleared: {rules}",
+            [replace(TO_WEB, source="node-a")],
+            backend="vxlan",
+            rules=rules,
+            extra=rule("node-a", "filter", "OUTPUT", "DROP", proto="udp", dport=8472, mark=(0x4000, 0x4000)),
+            **served("b1"),
+        )
+        for rules in ("v0.10", "head")
+    ),
+    found(
+        "what is bridged is masqueraded as another device where the bridge has no address",
+        [Sent("a1", "a2")],
+        ("cni0-without-address", "node-a"),
+        extra=rule("node-a", "nat", "POSTROUTING", "MASQUERADE"),
+    ),
+    found(
+        "what ends here gets its source at INPUT",
+        [Sent("a1", "node-a"), Sent("b1", "node-a", "udp", dport=53), Sent("node-a", "172.16.0.1")],
+        extra=rule("node-a", "nat", "INPUT", "SNAT", to=(IPv4Address("10.9.9.9"), None)),
+    ),
+    found(
+        "what DNAT leads home leaves by lo",
+        [Sent("node-a", WEB, "tcp", dport=80)],
+        held=(
+            rule("node-a", "nat", "OUTPUT", "DNAT", to=(IPv4Address("192.168.0.1"), None)),
+            rule("node-a", "nat", "POSTROUTING", "SNAT", out_dev="lo", to=(IPv4Address("172.16.0.1"), None)),
+        ),
     ),
     found(
         "a flow is new until it was answered",

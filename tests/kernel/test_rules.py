@@ -1,5 +1,6 @@
 """Rules that nobody of the control plane writes: the model reads them as a real kernel does."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -38,6 +39,22 @@ def led_to_a1(**drop: str) -> Network:
     return on_node_a(*chains)
 
 
+def preferring_cni0() -> Network:
+    """node-a, whose default route names cni0's address as its source."""
+    tables = counted().tables("node-a")
+    default = next(route for route in tables.routes if route.dst.prefixlen == 0)
+    led = tables.without(default).adding(replace(default, src=IPv4Address("172.16.0.129")))
+    return counted().writing("node-a", led)
+
+
+def led_home_without_lo() -> Network:
+    """node-a, which sends to itself what is for the database, and whose lo is down."""
+    home = Rule("DNAT", dst=to(DB), to=(IPv4Address("192.168.0.10"), None))
+    network = on_node_a(Chain("nat", "OUTPUT", "ACCEPT", (home,)))
+    tables = network.tables("node-a")
+    return network.writing("node-a", tables.adding(replace(tables.link("lo"), up=False)))
+
+
 CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
 
 
@@ -49,6 +66,8 @@ CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
         pytest.param(CLOSED, "node-a", "db", "udp", id="OUTPUT drops what leaves"),
         pytest.param(led_to_a1(out_dev="cni0"), "node-a", "db", "icmp", id="after DNAT not the new device"),
         pytest.param(led_to_a1(out_dev="eth0"), "node-a", "db", "icmp", id="but that of the first route"),
+        pytest.param(preferring_cni0(), "a1", "Internet", "icmp", id="MASQUERADE does not ask for the route's source"),
+        pytest.param(led_home_without_lo(), "node-a", "db", "icmp", id="what is led home needs lo"),
         pytest.param(rejecting("FORWARD", "icmp-admin-prohibited"), "a1", "b1", "udp", id="prohibited"),
         pytest.param(rejecting("FORWARD", "icmp-host-unreachable"), "a1", "b1", "udp", id="host unreachable"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "node-a", "udp", id="from the address asked"),

@@ -66,8 +66,10 @@ def destination_address(network: Network, destination: str | IPv4Address) -> IPv
     """Return the address that `destination`, a name or an address, stands for.
 
     Raises: UnknownPlaceError if nothing is called so, or what is has no address; AddressPlanError for a text that can
-    only be an address and is none.
+    only be an address and is none; PacketError for what is neither, or no network.
     """
+    if not isinstance(network, Network):
+        raise PacketError(f"a {type(network).__name__} is no network; a timeline and a dump have one: its .network")
     if isinstance(destination, IPv4Address):
         return destination
     if not isinstance(destination, str):

@@ -18,7 +18,7 @@ from flannelviz.model import ClusterPlan, NodePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
 from flannelviz.tables import Address, Chain, FdbEntry, Match, Neighbor, Route, Row, Rule, Sysctl, veth_name
-from flannelviz.topologies import article, article_plan
+from flannelviz.topologies import article, article_plan, article_timeline
 
 A1, A2, B1 = "172.16.0.130", "172.16.0.131", "172.16.8.2"
 NODE_A, NODE_B, DB = "192.168.0.10", "192.168.0.11", "192.168.0.12"
@@ -211,6 +211,11 @@ def test_a_smaller_mtu_on_the_way_answers_fragmentation_needed() -> None:
     assert (found.disposition, found.died_at) == (Disposition.MTU_EXCEEDED, "node-a")
     assert found.request[-1].icmp is not None
     assert found.request[-1].icmp.what == "fragmentation needed"
+
+
+def test_what_only_has_a_network_is_none() -> None:
+    with pytest.raises(PacketError, match=r"a Timeline is no network; .* its \.network"):
+        trace(article_timeline(), "a1", "b1")  # type: ignore[arg-type]
 
 
 # --- loopback, broadcast, and what a device permits ------------------------------------------------------------------

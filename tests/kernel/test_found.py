@@ -151,6 +151,12 @@ CASES = [
         fabric="switch",
     ),
     found("a known flow keeps the port that was drawn", [FROM_NODE, replace(FROM_NODE, warm=True)], rules="head"),
+    found(
+        "a packet is cut, and its tunnel's packet once more",
+        [Sent("node-a", "b1", "udp", dport=53, size=1451, dont_fragment=False)],
+        ("eth0-mtu-1400", "node-a"),
+        backend="vxlan",
+    ),
     found("a SYN without options has an answer with one", [Sent("a1", "b1", "tcp", dport=80, size=40)]),
     found("an ICMP error quotes what 576 bytes hold", [Sent("a1", "b1", "udp", dport=53, size=1400, ttl=2)]),
     found(

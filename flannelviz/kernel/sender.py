@@ -13,7 +13,7 @@ from flannelviz.kernel.echo import Echo
 from flannelviz.kernel.forget import Lesson, forget, learn
 from flannelviz.kernel.frames import Wanted, echo_request, tcp_syn, udp_payload
 from flannelviz.kernel.namespaces import inside
-from flannelviz.kernel.silence import counts, grown, last_seen, overflows, silent_end, state
+from flannelviz.kernel.silence import counts, grown, last_seen, overflows, rejections, silent_end, state
 from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings, whole
 
 QUIET = 0.08  # seconds without a frame after which a packet counts as lost; ARP gives up within 0.05
@@ -32,8 +32,9 @@ TABLE_FULL = (
 class Sender:
     """All namespaces of a lab, and what sends and hears in them."""
 
-    def __init__(self, spaces: Mapping[str, int]) -> None:
+    def __init__(self, spaces: Mapping[str, int], rejecting: Sequence[str] = ()) -> None:
         self.spaces = spaces
+        self.rejecting = rejecting  # the places with a rule that does
         self.watch = Watch(spaces)
         self.echo = Echo(spaces, self.watch.poll)
         self.learned: dict[str, Lesson] = {}  # since the places were made to forget
@@ -73,9 +74,15 @@ class Sender:
     def _once(self, order: Order) -> Observation:
         self._prepare(order)
         wanted = Wanted(PROTOCOLS[order.proto], self.count, order.dport, order.behind)
+        before = self._rejections()
         with inside(self.spaces[order.place]), _socket(order.proto) as sock:
             error = _send(sock, order, self.count)
-            return self._observe(order, wanted, error)
+            observed = self._observe(order, wanted, error)
+        return observed._replace(rejected=grown(before, self._rejections()))
+
+    def _rejections(self) -> dict[str, int]:
+        """Return how many packets each place has rejected so far."""
+        return {place: rejections(self.spaces[place]) for place in self.rejecting}
 
     def _prepare(self, order: Order) -> None:
         learn(self.learned, self.watch.drain(), 0)

@@ -141,13 +141,18 @@ class Teller:
         if often >= LOOP_VISITS and last[-1].ttl <= 1:
             return Disposition.LOOP
         if error is not None:
-            port = error[0].kind == f"{PORT_UNREACHABLE} {kind}"
-            return Disposition.REFUSED if port and last[-1].inner is not None else self._meant(error[1], place)
+            closed = error[0].kind == f"{PORT_UNREACHABLE} {kind}" and place not in self.observed.rejected
+            return Disposition.REFUSED if closed and last[-1].inner is not None else self._meant(error[1], place)
         flooded = len({s.dev for s in last if s.out and s.dev.startswith(VETH)}) > 1
         return self._asked_in_vain(place) or (Disposition.UNDELIVERABLE if flooded else Disposition.UNKNOWN)
 
     def _meant(self, end: Disposition, place: str) -> Disposition:
-        """Return the end that an ICMP error stands for: where no neighbour was asked for, it was a device."""
+        """Return the end that an ICMP error stands for: a rule where one has counted, else by what a place has asked.
+
+        Where no neighbour was asked for, it was a device.
+        """
+        if place in self.observed.rejected:
+            return Disposition.DENIED
         if end is Disposition.NEIGHBOR_UNREACHABLE and self._asked_in_vain(place) is None:
             return Disposition.LINK_DOWN
         return end

@@ -242,7 +242,7 @@ CASES = [
             backend="vxlan",
             extra=rule("node-b", "filter", "INPUT", "REJECT", options=rejecting(words)),
         )
-        for words in ("host-prohibited", "net-unreachable", "port-unreachable")
+        for words in ("host-prohibited", "host-unreachable", "net-unreachable", "port-unreachable")
     ),
 ]
 

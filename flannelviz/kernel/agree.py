@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
+from flannelviz.kernel.blueprint import SPENT
 from flannelviz.model import INTERNET, VPC
 from flannelviz.packet import Disposition, Flow, Hop, Packet, Step, Trace
 from flannelviz.tables import LO, Rule
@@ -80,7 +81,12 @@ class _Comparison:
         self.sent = {id(e[0].received.about): e[0].sent.inner or e[0].sent for e in model.errors}
         self.stuck = {id(e[0].received.about): e[-1] for e in model.errors if not _left(e)}
         self.lot = next((n for n, hop in enumerate(model.request) if _draws_a_port(hop)), NEVER)
-        self.rationed = {id(h.icmp.about) for h in model.hops if h.icmp is not None and _rationed(h)}
+        ends = [(ours[-1], theirs[-1]) for ours, theirs in self._ways() if ours and theirs]
+        self.rationed = {id(our.icmp.about) for our, their in ends if our.icmp is not None and _rationed(our, their)}
+
+    def _ways(self) -> tuple[tuple[Hops, Hops], ...]:
+        """Return the model's hops and the kernel's, there and back."""
+        return (self.model.request, self.kernel.request), (self.model.reply, self.kernel.reply)
 
     def differences(self) -> Iterator[str]:
         """Return all differences, in the order of the journey."""
@@ -177,7 +183,7 @@ class _Comparison:
         """
         if model.icmp is None:
             return False
-        unsent = _rationed(model) or model.icmp.source is None  # or it has no way back
+        unsent = id(model.icmp.about) in self.rationed or model.icmp.source is None  # or it has no way back
         return unsent or model.place == VPC or model.in_dev is None or self._stuck(model) is not None
 
     def _errors(self) -> Iterator[str]:
@@ -225,9 +231,10 @@ def _unpacked(model: Hop, kernel: Hop) -> bool:
     return model.out_dev == LO and model.sent.inner is None and kernel.sent.inner is not None
 
 
-def _rationed(hop: Hop) -> bool:
-    """Return whether the kernel may keep the ICMP error of a hop to itself; what a rule rejects is told each time."""
-    return hop.disposition is Disposition.NO_ROUTE and hop.icmp is not None and hop.icmp.what == RATIONED
+def _rationed(model: Hop, kernel: Hop) -> bool:
+    """Return whether the kernel has told the sender for want of a route as often as it does at once."""
+    ends_so = model.disposition is Disposition.NO_ROUTE and model.icmp is not None and model.icmp.what == RATIONED
+    return ends_so and any(step.says.startswith(SPENT) for step in kernel.steps)
 
 
 def _left(error: Hops) -> bool:

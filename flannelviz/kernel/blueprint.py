@@ -90,6 +90,9 @@ class Form(NamedTuple):
     more: bool = False
 
 
+SPENT = "five times net unreachable to "  # and an address; what a kernel that has said so says no more
+
+
 class Quote(NamedTuple):
     """The packet that an ICMP error speaks of, as it quotes it. Units: `mtu` in bytes, 0 where none is told."""
 

@@ -41,8 +41,8 @@ EXCUSED: tuple[Entry, ...] = (
     Entry(
         "a missing `net unreachable`",
         "For want of a route the kernel sends five at once to each sender and then one a second (net/ipv4/route.c, "
-        "ip_error), and a lab cannot change it. None of them is missed, not the first one either; that there was no "
-        "route is compared all the same, and so is what REJECT says.",
+        "ip_error), and a lab cannot change it. Where one of the first five is missing, it is a difference, and so is "
+        "one that REJECT sends.",
     ),
     Entry(
         "the port or identifier that masquerading draws",

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from itertools import groupby
 from typing import NamedTuple
 
-from flannelviz.kernel.blueprint import Blueprint, Carried, Delivery, Observation, Order, Quote, Sighting
+from flannelviz.kernel.blueprint import SPENT, Blueprint, Carried, Delivery, Observation, Order, Quote, Sighting
 from flannelviz.kernel.router import is_wire
 from flannelviz.kernel.silence import cause, overheard, own_questions
 from flannelviz.model import VPC
@@ -130,8 +130,9 @@ class Teller:
         found = cause(self.observed.known, last) if hop.disposition is Disposition.UNKNOWN else None
         if found is None or self.observed.place != hop.place:
             return hop
-        step = Step(hop.place, "known", ("{}", found[0]), None, None, hop.sent, hop.sent)
-        return replace(hop, disposition=found[1], steps=(*hop.steps, step))
+        known = (found[0], *(said for said in self.observed.known if said.startswith(SPENT)))
+        steps = (Step(hop.place, "known", ("{}", said), None, None, hop.sent, hop.sent) for said in known)
+        return replace(hop, disposition=found[1], steps=(*hop.steps, *steps))
 
     def _death(self, kind: str, visits: Sequence[list[Sighting]]) -> Disposition:
         last = visits[-1]

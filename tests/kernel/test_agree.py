@@ -10,10 +10,11 @@ from flannelviz.controlplane.timeline import build
 from flannelviz.dataplane.trace import trace
 from flannelviz.faults import break_network
 from flannelviz.kernel import agrees
+from flannelviz.kernel.blueprint import SPENT
 from flannelviz.model import ServicePlan
-from flannelviz.packet import Disposition, Hop, Packet, Trace
+from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
 from flannelviz.topologies import article_plan
-from tests.kernel.conftest import counted
+from tests.kernel.conftest import MakeLab, counted
 from tests.kernel.test_rules import rejecting
 
 MODEL = trace(counted(), "a1", "b1")
@@ -31,7 +32,8 @@ NOT_PASSED_ON = trace(
     break_network(SERVED, "forward-drop-without-flanneld", "node-a"), "a1", "172.19.0.10", proto="tcp", dport=80
 )
 REJECTED = trace(rejecting("FORWARD", "icmp-net-unreachable"), "a1", "b1")
-ROUTELESS = trace(counted().writing("node-a", NODE_A.without(*DEFAULT)), "a1", "b1")
+ROUTELESS_NETWORK = counted().writing("node-a", NODE_A.without(*DEFAULT))
+ROUTELESS = trace(ROUTELESS_NETWORK, "a1", "b1")
 
 
 def with_hop(journey: Trace, number: int, **changes: Any) -> Trace:
@@ -160,14 +162,25 @@ def test_ends_that_a_lab_tells_apart_are_compared(model: Trace, end: Disposition
 
 
 def test_net_unreachable_is_rationed_for_want_of_a_route_only() -> None:
-    def unsaid(model: Trace) -> Trace:
-        return replace(with_hop(model, -1, icmp=None), errors=())
+    def unsaid(model: Trace, *known: str) -> Trace:
+        last = model.request[-1]
+        steps = (Step(last.place, "known", (said,), None, None, last.sent, last.sent) for said in known)
+        return replace(with_hop(model, -1, icmp=None, steps=(*last.steps, *steps)), errors=())
 
     for model in (ROUTELESS, REJECTED):
         last = model.request[-1]
         assert last.icmp is not None and last.icmp.what == "net unreachable" and len(model.errors) == 1
-    assert agrees(ROUTELESS, unsaid(ROUTELESS)) == ()
-    assert any("answers with" in words for words in agrees(REJECTED, unsaid(REJECTED)))
+    assert agrees(ROUTELESS, unsaid(ROUTELESS, f"{SPENT}172.16.0.130")) == ()
+    for other in (unsaid(ROUTELESS), unsaid(REJECTED), unsaid(REJECTED, f"{SPENT}172.16.0.130")):
+        model = ROUTELESS if other.disposition is Disposition.NO_ROUTE else REJECTED
+        assert any("answers with" in words for words in agrees(model, other))
+
+
+def test_the_first_five_of_net_unreachable_are_compared(make_lab: MakeLab) -> None:
+    lab = make_lab(ROUTELESS_NETWORK)
+    seen = [lab.trace("a1", "b1") for _ in range(8)]
+    assert [agrees(ROUTELESS, one) for one in seen] == [()] * 8
+    assert all(one.errors for one in seen[:5]) and not all(one.errors for one in seen)
 
 
 def test_a_known_flow_that_kept_its_port_has_it_compared() -> None:

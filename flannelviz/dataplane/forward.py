@@ -221,7 +221,11 @@ def _seen_by_iptables(visit: Visit, tables: Tables, bridge: Link, port: Link) ->
         return None
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name)
     visit.note("route", ("{} is on {} itself: bridged", packet.dst, bridge.name), route, runner_up, asking=asking)
-    return resolve(visit, tables, route, bridge, keep_source=True) or _bridge_across(visit, tables, bridge, port)
+    known = (visit.place, bridge.name, packet.dst) in visit.memory.neighbors
+    end = resolve(visit, tables, route, bridge, keep_source=True)
+    if end is None and not known:  # br_nf_pre_routing_finish_bridge: the first frame goes through the bridge itself
+        visit.out_dev = bridge.name
+    return end or _bridge_across(visit, tables, bridge, port)
 
 
 def _bridge_across(visit: Visit, tables: Tables, bridge: Link, in_port: Link) -> Disposition:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
+from flannelviz.kernel.blueprint import SPENT
 from flannelviz.model import INTERNET, VPC
 from flannelviz.packet import Disposition, Flow, Hop, Packet, Step, Trace
-from flannelviz.tables import Rule
+from flannelviz.tables import LO, Rule
 
 # Ways to end that nobody outside can tell apart, where no error is sent: nothing more is seen.
 SILENT = frozenset(
@@ -26,15 +27,12 @@ SILENT = frozenset(
         Disposition.TTL_EXCEEDED,
     }
 )
+HANDED_OVER = (Disposition.ACCEPTED, Disposition.UNEXPECTED, Disposition.REFUSED)  # to a program, if there is one
 RATIONED = "net unreachable"  # five at once for each sender, then one a second: net/ipv4/route.c, ip_error
-UNREACHABLE = "host unreachable"  # for want of a carrier, or of an ARP answer
-# What REJECT's words mean where the kernel says them.
-REJECTED_AS = {"net unreachable": {Disposition.NO_ROUTE}, "port unreachable": {Disposition.REFUSED}}
 REQUEST, REPLY, ERROR = "request", "reply", "ICMP error"
 SERVERS = {REQUEST: "dport", REPLY: "sport"}  # whose port is which
 ASKERS = {REQUEST: "sport", REPLY: "dport"}
 MASQUERADES, AT_RANDOM = "MASQUERADE", "--random-fully"
-POSTROUTING = "nat POSTROUTING"  # the kind of the step
 NEVER = 1 << 16  # a hop that no journey has
 
 Hops = Sequence[Hop]
@@ -82,18 +80,13 @@ class _Comparison:
         self.model, self.kernel = model, kernel
         self.sent = {id(e[0].received.about): e[0].sent.inner or e[0].sent for e in model.errors}
         self.stuck = {id(e[0].received.about): e[-1] for e in model.errors if not _left(e)}
-        self.lot = next(
-            (n for n, hop in enumerate(model.request) if _draws_a_port(hop) or self._drew_before(hop)), NEVER
-        )
-        self.rationed = {id(h.icmp.about) for h in model.hops if h.icmp is not None and h.icmp.what == RATIONED}
+        self.lot = next((n for n, hop in enumerate(model.request) if _draws_a_port(hop)), NEVER)
+        ends = [(ours[-1], theirs[-1]) for ours, theirs in self._ways() if ours and theirs]
+        self.rationed = {id(our.icmp.about) for our, their in ends if our.icmp is not None and _rationed(our, their)}
 
-    def _drew_before(self, hop: Hop) -> bool:
-        """Return whether the packet is of a flow that a place knew before, and asked its rules about then."""
-        if hop.place in (VPC, INTERNET) or any(step.kind == POSTROUTING for step in hop.steps):
-            return False
-        sent = hop.sent
-        key = (sent.proto, int(sent.src) if sent.src else 0, sent.sport, int(sent.dst), sent.dport)
-        return (hop.place, key) in self.model.learned.flows
+    def _ways(self) -> tuple[tuple[Hops, Hops], ...]:
+        """Return the model's hops and the kernel's, there and back."""
+        return (self.model.request, self.kernel.request), (self.model.reply, self.kernel.reply)
 
     def differences(self) -> Iterator[str]:
         """Return all differences, in the order of the journey."""
@@ -149,12 +142,8 @@ class _Comparison:
         shown = {model.disposition}
         if way == ERROR and model.disposition in SILENT:  # nobody asks a kernel why; ARP there was for what it is about
             shown |= {Disposition.UNKNOWN, Disposition.NEIGHBOR_UNREACHABLE}
-        if model.icmp is not None and model.icmp.what == UNREACHABLE:
-            shown |= {Disposition.NEIGHBOR_UNREACHABLE, Disposition.LINK_DOWN}
-        if model.icmp is not None and model.disposition is Disposition.DENIED:
-            shown |= REJECTED_AS.get(model.icmp.what, set())
         if (stuck := self._stuck(model)) is not None:
-            shown.add(stuck.disposition)
+            shown |= {stuck.disposition} - {Disposition.ACCEPTED}
         return shown
 
     def _stuck(self, model: Hop) -> Hop | None:
@@ -172,12 +161,14 @@ class _Comparison:
         if model.in_dev is not None:
             near = INTERNET not in (model.in_dev, model.place)
             yield from self._headers(f"{where} receives", model.received, kernel.received, near, came)
-        if model.disposition is Disposition.FORWARDED:
-            near = INTERNET not in (model.out_dev, model.place)
+        arrives = model.disposition in HANDED_OVER
+        leaves = model.disposition is Disposition.FORWARDED or kernel.out_dev is not None
+        if leaves:
             yield from _differing(f"{where} goes out by", model.out_dev, kernel.out_dev)
-            yield from self._headers(f"{where} sends", model.sent, kernel.sent, near, went)
-        elif model.disposition in (Disposition.ACCEPTED, Disposition.UNEXPECTED):
-            yield from self._headers(f"{where} hands over", model.sent, kernel.sent, False, went)
+        if arrives or (leaves and not _unpacked(model, kernel)):
+            near = not arrives and INTERNET not in (model.out_dev, model.place)
+            what = "hands over" if arrives else "sends"
+            yield from self._headers(f"{where} {what}", model.sent, kernel.sent, near, went)
         if (kernel.icmp is not None or not self._unseen(model)) and not self._at_a_drawn_port(model):
             yield from _differing(f"{where} answers with", self._icmp(model), self._icmp(kernel))
 
@@ -192,8 +183,8 @@ class _Comparison:
         """
         if model.icmp is None:
             return False
-        rationed = model.icmp.what == RATIONED or model.icmp.source is None  # or it has no way back
-        return rationed or model.place == VPC or model.in_dev is None or self._stuck(model) is not None
+        unsent = id(model.icmp.about) in self.rationed or model.icmp.source is None  # or it has no way back
+        return unsent or model.place == VPC or model.in_dev is None or self._stuck(model) is not None
 
     def _errors(self) -> Iterator[str]:
         ours = [e for e in self.model.errors if _left(e) and e[0].place != VPC]
@@ -207,11 +198,11 @@ class _Comparison:
 
     def _headers(self, what: str, model: Packet, kernel: Packet, macs: bool, ports: tuple[str, ...]) -> Iterator[str]:
         if model.inner is None:
-            yield from _fields(what, model, kernel, (*IN_ANY, *ports, *(_macs(model) if macs else ())))
+            yield from _fields(what, model, kernel, (*IN_ANY, *ports, *(MACS if macs else ())))
             yield from _differing(f"{what} in a tunnel", False, kernel.inner is not None)
             yield from self._quote(f"{what}, in its quote,", model.about, kernel.about)
             return
-        yield from _fields(what, model, kernel, (*IN_ANY, "dport", *(_macs(model) if macs else ())))
+        yield from _fields(what, model, kernel, (*IN_ANY, "dport", *(MACS if macs else ())))
         if kernel.inner is None:
             yield from _differing(f"{what} in a tunnel", True, False)
             return
@@ -235,6 +226,17 @@ class _Comparison:
         return f"{hop.icmp.what}{size} from {sent.src if sent is not None else hop.icmp.source}"
 
 
+def _unpacked(model: Hop, kernel: Hop) -> bool:
+    """Return whether a tunnel's packet came back over lo: a Hop of the model shows what was in it then."""
+    return model.out_dev == LO and model.sent.inner is None and kernel.sent.inner is not None
+
+
+def _rationed(model: Hop, kernel: Hop) -> bool:
+    """Return whether the kernel has told the sender for want of a route as often as it does at once."""
+    ends_so = model.disposition is Disposition.NO_ROUTE and model.icmp is not None and model.icmp.what == RATIONED
+    return ends_so and any(step.says.startswith(SPENT) for step in kernel.steps)
+
+
 def _left(error: Hops) -> bool:
     """Return whether an ICMP error left the place that sent it."""
     return any(hop.place != error[0].place for hop in error)
@@ -242,10 +244,7 @@ def _left(error: Hops) -> bool:
 
 IN_A_QUOTE = ("src", "dst", "proto", "ttl", "dont_fragment")
 IN_ANY = (*IN_A_QUOTE, "size")  # what is compared of any packet
-
-
-def _macs(model: Packet) -> tuple[str, ...]:
-    return tuple(name for name in ("src_mac", "dst_mac") if getattr(model, name))
+MACS = ("src_mac", "dst_mac")
 
 
 def _fields(what: str, model: Packet, kernel: Packet, names: Sequence[str]) -> Iterator[str]:
@@ -255,7 +254,12 @@ def _fields(what: str, model: Packet, kernel: Packet, names: Sequence[str]) -> I
 
 def _draws_a_port(hop: Hop) -> bool:
     """Return whether a place gave the packet another source port by lot: by rule, or for want of a free one."""
-    return any(_at_random(step) or _as_before(step) or step.before.sport != step.after.sport for step in hop.steps)
+    return any(_at_random(step) or _as_before(step) or _on_another_port(step) for step in hop.steps)
+
+
+def _on_another_port(step: Step) -> bool:
+    """Return whether one packet has another source port now; what a tunnel puts around it is another packet."""
+    return step.before.inner is None is step.after.inner and step.before.sport != step.after.sport
 
 
 def _as_before(step: Step) -> bool:

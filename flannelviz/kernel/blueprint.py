@@ -90,6 +90,9 @@ class Form(NamedTuple):
     more: bool = False
 
 
+SPENT = "five times net unreachable to "  # and an address; what a kernel that has said so says no more
+
+
 class Quote(NamedTuple):
     """The packet that an ICMP error speaks of, as it quotes it. Units: `mtu` in bytes, 0 where none is told."""
 
@@ -157,7 +160,8 @@ class Observation(NamedTuple):
     """All that was seen of one packet; `error` is the number of the error that sending it gave, or 0.
 
     Shape: `delivered` holds each request, reply or ICMP error that the IP stack of a place handed to its programs;
-    `known` is what a kernel knows of the packet at the `place` where it died in silence.
+    `known` is what a kernel knows of the packet at the `place` where it died in silence; `rejected` has the places
+    where a REJECT has counted.
     """
 
     sightings: tuple[Sighting, ...]
@@ -166,3 +170,4 @@ class Observation(NamedTuple):
     reply_error: int = 0
     known: tuple[str, ...] = ()
     place: str = ""
+    rejected: tuple[str, ...] = ()

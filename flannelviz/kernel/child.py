@@ -15,6 +15,7 @@ from flannelviz.kernel.blueprint import Blueprint, Order
 from flannelviz.kernel.pipe import read, write
 from flannelviz.kernel.probe import INSTEAD
 from flannelviz.kernel.sender import Sender
+from flannelviz.kernel.silence import REJECT
 from flannelviz.kernel.watch import stamped_from_now_on
 from flannelviz.kernel.wiring import build
 
@@ -53,7 +54,7 @@ class Lab:
         try:
             if isinstance(asked, Blueprint):
                 built = build(asked)
-                self.sender = Sender(built.spaces)
+                self.sender = Sender(built.spaces, tuple(m.place for m in asked.machines if REJECT in m.rules))
                 return built.mended
             assert self.sender is not None, "a lab is built before a packet is sent"
             return self.sender.send(asked)

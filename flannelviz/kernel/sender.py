@@ -5,21 +5,23 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from flannelviz.errors import LabError
-from flannelviz.kernel.blueprint import Delivery, Observation, Order, Sighting
+from flannelviz.kernel.blueprint import SPENT, Delivery, Observation, Order, Sighting
 from flannelviz.kernel.echo import Echo
 from flannelviz.kernel.forget import Lesson, forget, learn
 from flannelviz.kernel.frames import Wanted, echo_request, tcp_syn, udp_payload
 from flannelviz.kernel.namespaces import inside
-from flannelviz.kernel.silence import counts, grown, last_seen, overflows, silent_end, state
+from flannelviz.kernel.silence import counts, grown, last_seen, overflows, rejections, silent_end, state
 from flannelviz.kernel.watch import PROTOCOLS, Watch, heard, sightings, whole
 
 QUIET = 0.08  # seconds without a frame after which a packet counts as lost; ARP gives up within 0.05
 TRIES = 4  # times that a packet is sent once more, for a Service may send each another way
 LONGEST = 2.0  # seconds: a packet that loops makes itself heard all the time
 IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_DO = 10, 0, 2  # include/uapi/linux/in.h
+NET_UNREACHABLE, BURST = "icmp 3/0", 5  # for each sender, and one a second: net/ipv4/route.c, ip_error
 IP_AND_ICMP, IP_AND_UDP, IP_AND_TCP = 28, 28, 40  # bytes of headers
 
 
@@ -32,11 +34,13 @@ TABLE_FULL = (
 class Sender:
     """All namespaces of a lab, and what sends and hears in them."""
 
-    def __init__(self, spaces: Mapping[str, int]) -> None:
+    def __init__(self, spaces: Mapping[str, int], rejecting: Sequence[str] = ()) -> None:
         self.spaces = spaces
+        self.rejecting = rejecting  # the places with a rule that does
         self.watch = Watch(spaces)
         self.echo = Echo(spaces, self.watch.poll)
         self.learned: dict[str, Lesson] = {}  # since the places were made to forget
+        self.unreachable: Counter[tuple[str, str]] = Counter()  # how often each place said so, and to whom
         self.count = 0
         self.overflows = overflows()
 
@@ -56,7 +60,8 @@ class Sender:
             observed = self._once(order)
             if silent_end(order, observed) == place:
                 known = grown(before, counts(self.spaces[place]))
-                return observed._replace(known=(*known, *self._state(order, observed, place)), place=place)
+                known = (*known, *self._state(order, observed, place), *self._spent(order, observed, place))
+                return observed._replace(known=known, place=place)
         return observed
 
     def _check_room(self) -> None:
@@ -70,12 +75,24 @@ class Sender:
         asker = next((one.src for one in observed.delivered if one.kind == "request"), order.dst)
         return state(self.spaces[place], last.dst if last else asker, last.src if last else None)
 
+    def _spent(self, order: Order, observed: Observation, place: str) -> tuple[str, ...]:
+        """Return that a place has told the sender so often that a net is unreachable that it may say no more."""
+        last = last_seen(order, observed)
+        told = last is not None and self.unreachable[place, last.src] >= BURST
+        return (f"{SPENT}{last.src}",) if told and last is not None else ()
+
     def _once(self, order: Order) -> Observation:
         self._prepare(order)
         wanted = Wanted(PROTOCOLS[order.proto], self.count, order.dport, order.behind)
+        before = self._rejections()
         with inside(self.spaces[order.place]), _socket(order.proto) as sock:
             error = _send(sock, order, self.count)
-            return self._observe(order, wanted, error)
+            observed = self._observe(order, wanted, error)
+        return observed._replace(rejected=grown(before, self._rejections()))
+
+    def _rejections(self) -> dict[str, int]:
+        """Return how many packets each place has rejected so far."""
+        return {place: rejections(self.spaces[place]) for place in self.rejecting}
 
     def _prepare(self, order: Order) -> None:
         learn(self.learned, self.watch.drain(), 0)
@@ -104,6 +121,7 @@ class Sender:
         for descriptor in self.watch.ready(0):
             self._read(descriptor, wanted, seen, [])
         seen = whole(seen)
+        self.unreachable.update({(s.place, s.dst) for s in seen if s.out and s.kind.startswith(NET_UNREACHABLE)})
         learn(self.learned, seen, wanted.proto)
         if order.proto == "tcp" and not _answered(order, delivered):
             self.echo.start_again()

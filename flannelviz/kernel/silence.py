@@ -32,8 +32,10 @@ TX_DROPPED, TX_CARRIER = 11, 14  # columns of /proc/net/dev, its name aside
 DROPPED, UNROUTED = "dropped by ", "not carried by "  # and a device; a tunnel does not carry what it has no route for
 TUNNEL, PORT = "flannel.", "veth"  # how the devices begin
 QUESTION = "arp 1"  # the kind of a sighting: who has
-REFUSING = ("-j DROP", "-j REJECT")
-TABLES = ("raw", "filter")  # those that refuse
+REJECT = "-j REJECT"
+REFUSING = ("-j DROP", REJECT)
+FILTER = "filter"
+TABLES = ("raw", FILTER)  # those that refuse
 COMMENT = re.compile(r'--comment "?(?P<why>[^"]+?)"? -j')
 RULE, POLICY = "-A ", ":"  # how a rule begins, and a chain with its policy
 DOWN, WITHOUT_CARRIER = " is down", " has no carrier"  # behind a device
@@ -119,11 +121,20 @@ def _devices() -> Iterator[tuple[str, int]]:
         yield f"{UNROUTED}{dev.strip()}", int(words[TX_CARRIER])
 
 
+def rejections(space: int) -> int:
+    """Return how many packets a namespace has rejected so far."""
+    with inside(space):
+        return sum(_packets(line.partition(" ")[0]) for line in _counted(FILTER) if REJECT in line)
+
+
+def _counted(table: str) -> list[str]:
+    """Return the rules and policies of a table with their counters."""
+    return run([program("iptables-save") or "iptables-save", "-c", "-t", table]).splitlines()
+
+
 def _rules() -> Iterator[tuple[str, int]]:
     """Return the count of each rule that refuses, and of each policy that does."""
-    save = program("iptables-save") or "iptables-save"
-    lines = (line for table in TABLES for line in run([save, "-c", "-t", table]).splitlines())
-    for line in lines:
+    for line in chain.from_iterable(map(_counted, TABLES)):
         if line.startswith(POLICY) and " DROP " in line:
             words, _, counter = line.rpartition(" ")
             yield words, _packets(counter)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from itertools import groupby
 from typing import NamedTuple
 
-from flannelviz.kernel.blueprint import Blueprint, Carried, Delivery, Observation, Order, Quote, Sighting
+from flannelviz.kernel.blueprint import SPENT, Blueprint, Carried, Delivery, Observation, Order, Quote, Sighting
 from flannelviz.kernel.router import is_wire
 from flannelviz.kernel.silence import cause, overheard, own_questions
 from flannelviz.model import VPC
@@ -131,8 +131,9 @@ class Teller:
         found = cause(self.observed.known, last) if hop.disposition is Disposition.UNKNOWN else None
         if found is None or self.observed.place != hop.place:
             return hop
-        step = Step(hop.place, "known", ("{}", found[0]), None, None, hop.sent, hop.sent)
-        return replace(hop, disposition=found[1], steps=(*hop.steps, step))
+        known = (found[0], *(said for said in self.observed.known if said.startswith(SPENT)))
+        steps = (Step(hop.place, "known", ("{}", said), None, None, hop.sent, hop.sent) for said in known)
+        return replace(hop, disposition=found[1], steps=(*hop.steps, *steps))
 
     def _death(self, kind: str, visits: Sequence[list[Sighting]]) -> Disposition:
         last = visits[-1]
@@ -142,13 +143,18 @@ class Teller:
         if often >= LOOP_VISITS and last[-1].ttl <= 1:
             return Disposition.LOOP
         if error is not None:
-            port = error[0].kind == f"{PORT_UNREACHABLE} {kind}"
-            return Disposition.REFUSED if port and last[-1].inner is not None else self._meant(error[1], place)
+            closed = error[0].kind == f"{PORT_UNREACHABLE} {kind}" and place not in self.observed.rejected
+            return Disposition.REFUSED if closed and last[-1].inner is not None else self._meant(error[1], place)
         flooded = len({s.dev for s in last if s.out and s.dev.startswith(VETH)}) > 1
         return self._asked_in_vain(place) or (Disposition.UNDELIVERABLE if flooded else Disposition.UNKNOWN)
 
     def _meant(self, end: Disposition, place: str) -> Disposition:
-        """Return the end that an ICMP error stands for: where no neighbour was asked for, it was a device."""
+        """Return the end that an ICMP error stands for: a rule where one has counted, else by what a place has asked.
+
+        Where no neighbour was asked for, it was a device.
+        """
+        if place in self.observed.rejected:
+            return Disposition.DENIED
         if end is Disposition.NEIGHBOR_UNREACHABLE and self._asked_in_vain(place) is None:
             return Disposition.LINK_DOWN
         return end

@@ -127,33 +127,39 @@ def _stamp(extra: list[tuple[int, int, bytes]]) -> int:
 
 
 def whole(seen: Sequence[Sighting]) -> list[Sighting]:
-    """Return the sightings without later fragments; the first one of a packet tells the size of the whole."""
-    sizes = {_fragment(s): _inner(s).size for s in seen if s.kind == FRAGMENT}
-    return [_grown(s, sizes) if _inner(s).more else s for s in seen if s.kind != FRAGMENT]
+    """Return the sightings without later fragments; the first one of a packet tells the size of the whole.
+
+    A packet may be cut before it goes into a tunnel, and the tunnel's packet once more.
+    """
+    ends = ((s, s.form if s.inner is None else s.inner.form) for s in seen if s.kind == FRAGMENT)
+    sizes = {_fragment(s, form): form.size for s, form in ends}
+    return [_grown(s, sizes) for s in seen if s.kind != FRAGMENT]
 
 
-def _inner(seen: Sighting) -> Form:
-    """Return the form of the packet that may be a fragment: the one inside a tunnel, unless the tunnel's is one."""
-    return seen.form if seen.inner is None or seen.form.more else seen.inner.form
-
-
-def _fragment(seen: Sighting) -> tuple[object, ...]:
+def _fragment(seen: Sighting, form: Form) -> tuple[object, ...]:
     """Return what all fragments of a packet have in common where they are seen.
 
     Not their addresses: later ones share their bytes with what NAT further on has written (net/ipv4/ip_output.c,
     ip_do_fragment).
     """
-    return seen.place, seen.dev, seen.out, _inner(seen).ident
+    return seen.place, seen.dev, seen.out, form.ident
 
 
 def _grown(seen: Sighting, sizes: Mapping[tuple[object, ...], int]) -> Sighting:
-    """Return the sighting of a first fragment with the size of the whole packet; and of a tunnel's packet."""
-    more = sizes.get(_fragment(seen), _inner(seen).size) - _inner(seen).size
-    form = seen.form._replace(size=seen.form.size + more)
-    if seen.inner is None or seen.form.more:
-        return seen._replace(form=form)
-    inner = seen.inner._replace(form=seen.inner.form._replace(size=seen.inner.form.size + more))
-    return seen._replace(form=form, inner=inner)
+    """Return the sighting with the size of the whole packet, and of a tunnel's packet that carries the whole."""
+    inner = seen.inner
+    carried = _missing(seen, inner.form, sizes) if inner is not None else 0
+    more = carried + _missing(seen, seen.form, sizes)
+    if not more:
+        return seen
+    if inner is not None:
+        inner = inner._replace(form=inner.form._replace(size=inner.form.size + carried))
+    return seen._replace(form=seen.form._replace(size=seen.form.size + more), inner=inner)
+
+
+def _missing(seen: Sighting, form: Form, sizes: Mapping[tuple[object, ...], int]) -> int:
+    """Return how many bytes are in the fragments behind the first. Units: bytes."""
+    return sizes.get(_fragment(seen, form), form.size) - form.size if form.more else 0
 
 
 def heard(post: Post, proto: str, wanted: Wanted) -> Iterator[Delivery]:

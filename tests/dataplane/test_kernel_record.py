@@ -2,7 +2,8 @@
 
 Packets of one case go through one cluster in file order, since ARP, FDB and conntrack carry over. For every line the
 model must agree on the verdict, the place of death, the source that the receiver saw, every hop with its devices,
-addresses, MACs and TTL, and the ICMP errors with their sender. LEDGER holds the known deviations; it is empty.
+addresses, MACs and TTL, and the ICMP errors with what they say and who says it. LEDGER holds the known deviations; it
+is empty.
 """
 
 import json
@@ -168,14 +169,23 @@ def _as_recorded(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(("number", "line"), ALL)
 def test_the_icmp_errors_are_the_same(number: int, line: dict[str, Any]) -> None:
     _, found = replayed()[number]
-    ours = [(hops[0].place, str(hops[0].received.src), hops[-1].place) for hops in found.errors]
-    assert [(_name(a), b, _name(c)) for a, b, c in ours] == _recorded_errors(line["report"]["icmp_errors"])
+    said = [hop.icmp.what for hop in found.hops if hop.icmp is not None and hop.icmp.source is not None]
+    ours = [
+        (what, _name(hops[0].place), str(hops[0].received.src), _name(hops[-1].place))
+        for what, hops in zip(said, found.errors, strict=True)
+    ]
+    assert ours == _recorded_errors(line["report"]["icmp_errors"])
 
 
-def _recorded_errors(errors: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """Sender, its address, and where the error ended; one that a node translated on its way stands there twice."""
-    ends = [error["last_seen"].split(":")[0] for error in errors]
-    return [(e["said_by"], e["src"], ends[-1]) for e in errors[:1]]
+def _recorded_errors(errors: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """What is said, by whom, from which address, and where it ended; what a node translated on its way is one error."""
+    grouped = [list(group) for _, group in groupby(errors, key=_said)]
+    return [(_said(g[0])[0], g[0]["said_by"], g[0]["src"], g[-1]["last_seen"].split(":")[0]) for g in grouped]
+
+
+def _said(error: dict[str, Any]) -> tuple[str, str]:
+    """What an error says, in the words of the model, and from which address."""
+    return error["what"].split(" (about")[0].replace("TTL", "time"), error["src"]
 
 
 def test_the_ledger_is_empty_and_the_record_whole() -> None:

@@ -162,6 +162,23 @@ CASES = [
         fabric="switch",
     ),
     found("a known flow keeps the port that was drawn", [FROM_NODE, replace(FROM_NODE, warm=True)], rules="head"),
+    found(
+        "a packet is cut, and its tunnel's packet once more",
+        [Sent("node-a", "b1", "udp", dport=53, size=1451, dont_fragment=False)],
+        ("eth0-mtu-1400", "node-a"),
+        backend="vxlan",
+    ),
+    found(
+        "the bridge itself carries the first frame to a neighbour after DNAT on it",
+        [UDP_TO_WEB, Sent("node-a", "a2", "udp", dport=53), replace(UDP_TO_WEB, warm=True)],
+        extra=rule("node-a", "filter", "FORWARD", "DROP", in_dev="cni0"),
+        **served("a2", proto="udp"),
+    ),
+    found(
+        "the bridge carries each frame that would go back to its port",
+        [UDP_TO_WEB, replace(UDP_TO_WEB, warm=True)],
+        **served("a1", proto="udp"),
+    ),
     found("a SYN without options has an answer with one", [Sent("a1", "b1", "tcp", dport=80, size=40)]),
     found("an ICMP error quotes what 576 bytes hold", [Sent("a1", "b1", "udp", dport=53, size=1400, ttl=2)]),
     found(
@@ -300,7 +317,7 @@ CASES = [
             backend="vxlan",
             extra=rule("node-b", "filter", "INPUT", "REJECT", options=rejecting(words)),
         )
-        for words in ("host-prohibited", "net-unreachable", "port-unreachable")
+        for words in ("host-prohibited", "host-unreachable", "net-unreachable", "port-unreachable")
     ),
     found(
         "a program speaks to an own address from the first one of its network",

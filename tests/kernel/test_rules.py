@@ -70,6 +70,7 @@ CLOSED = on_node_a(Chain("filter", "OUTPUT", "DROP"))
         pytest.param(led_home_without_lo(), "node-a", "db", "icmp", id="what is led home needs lo"),
         pytest.param(rejecting("FORWARD", "icmp-admin-prohibited"), "a1", "b1", "udp", id="prohibited"),
         pytest.param(rejecting("FORWARD", "icmp-host-unreachable"), "a1", "b1", "udp", id="host unreachable"),
+        pytest.param(rejecting("FORWARD", "icmp-net-unreachable"), "a1", "b1", "udp", id="no want of a route"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "node-a", "udp", id="from the address asked"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "a1", "172.16.0.129", "udp", id="cni0's, too"),
         pytest.param(rejecting("INPUT", "icmp-port-unreachable"), "b1", "172.16.0.129", "udp", id="from afar"),

@@ -194,7 +194,7 @@ class _Comparison:
         if len(ours) > len(theirs):
             ours = [e for e in ours if id(e[0].received.about) not in self.rationed]
         for model, kernel in zip_longest(ours, theirs, fillvalue=()):
-            yield from self._direction(ERROR, model, kernel)
+            yield from self._direction(ERROR, *_to_the_gateway(model, kernel))
 
     def _headers(self, what: str, model: Packet, kernel: Packet, macs: bool, ports: tuple[str, ...]) -> Iterator[str]:
         if model.inner is None:
@@ -235,6 +235,19 @@ def _rationed(model: Hop, kernel: Hop) -> bool:
     """Return whether the kernel has told the sender for want of a route as often as it does at once."""
     ends_so = model.disposition is Disposition.NO_ROUTE and model.icmp is not None and model.icmp.what == RATIONED
     return ends_so and any(step.says.startswith(SPENT) for step in kernel.steps)
+
+
+def _to_the_gateway(model: Hops, kernel: Hops) -> tuple[Hops, Hops]:
+    """Return both ways of an ICMP error; up to the VPC only, if it tells the Internet of a reset."""
+    places = [hop.place for hop in model]
+    if INTERNET not in places or VPC not in places or not _speaks_of_a_reset(model):
+        return model, kernel
+    return model[: places.index(VPC)], kernel[: places.index(VPC)]
+
+
+def _speaks_of_a_reset(error: Hops) -> bool:
+    about = error[0].received.about
+    return about is not None and about.reset
 
 
 def _left(error: Hops) -> bool:

@@ -120,6 +120,17 @@ def test_what_an_icmp_error_quotes_is_compared() -> None:
         assert words.startswith(f"ICMP error, hop 2 (VPC) receives, in its quote, {next(iter(changes))}: ")
 
 
+def test_an_icmp_error_about_a_reset_is_compared_up_to_the_nat_gateway() -> None:
+    cut_off = break_network(counted(), "veth-detached", "default/a1")
+    model = trace(cut_off, "a1", "Internet", proto="tcp", dport=443, served=False)
+    (error,) = model.errors
+    assert [hop.place for hop in error] == ["node-a", "VPC", "Internet"]
+    forgotten = replace(error[1], disposition=Disposition.UNKNOWN, out_dev=None)
+    assert agrees(model, replace(model, errors=((error[0], forgotten),))) == ()
+    assert agrees(model, replace(model, errors=((replace(error[0], out_dev="eth1"), forgotten),)))
+    assert agrees(model, replace(model, errors=()))
+
+
 def test_the_mtu_that_an_icmp_error_tells_is_compared() -> None:
     model = trace(break_network(counted(), "eth0-mtu-1400"), "a1", "b1", size=1480)
     last = model.request[-1]

@@ -81,6 +81,11 @@ CASES = [
         **served("b1", proto="udp"),
     ),
     found("an answer to oneself fits lo", [Sent("node-a", "node-a", "udp", dport=53, size=1600)]),
+    found(
+        "an error tells the Internet of a reset",
+        [Sent("a2", "Internet", "tcp", dport=443, served=False)],
+        ("veth-detached", "default/a2"),
+    ),
     found("an error from outside quotes what was sent", [Sent("a1", "Internet", "udp", dport=53, served=False)]),
     found("a device that is down has no broadcast address", [Sent("node-a", "192.168.0.255")], ("eth0-down", "node-a")),
     found("somebody listens at the port behind a Service", [TO_WEB], **served("b1")),

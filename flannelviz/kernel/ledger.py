@@ -149,9 +149,18 @@ NOT_DRAWN: tuple[Entry, ...] = (
         "Rules at random come first in a built-in chain; jumps are those of flanneld and kube-proxy.",
     ),
     Entry(
+        "REJECT with a TCP reset",
+        "The model denies the packet, and follows no reset. No component that is modelled writes such a rule.",
+    ),
+    Entry(
+        "rules that ask for a port, where nothing follows connections",
+        "Without any rule of the nat table, and with none that asks for a state, fragments stay apart, and only the "
+        "first of them has ports. The model moves a packet without DF as a whole.",
+    ),
+    Entry(
         "a tunnel in a tunnel",
-        "A lab reads one packet inside another, on VXLAN's port. Where there are tunnels, DNAT of what may be one "
-        "leads to an ECS therefore, and keeps the port.",
+        "A lab reads one packet inside another, on VXLAN's port. Where there are tunnels, DNAT of UDP, "
+        "or of any protocol, leads to an ECS therefore, and keeps the port.",
     ),
 )
 

@@ -88,7 +88,7 @@ def check_plan(plan: ClusterPlan, strict: bool = True) -> tuple[str, ...]:
 
 def _check_vpc(plan: ClusterPlan) -> None:
     cidr = plan.vpc_cidr
-    if cidr in PRIVATE or (is_private(cidr) and cidr.prefixlen in VPC_MASKS):
+    if _is_vpc(cidr):
         return
     if not is_private(cidr):
         rule = f"a VPC takes its addresses from {either(PRIVATE)}"
@@ -97,12 +97,16 @@ def _check_vpc(plan: ClusterPlan) -> None:
     raise AddressPlanError(f"VPC {cidr}: {rule}; {offer(_vpc_around(plan))}")
 
 
+def _is_vpc(cidr: IPv4Network) -> bool:
+    return cidr in PRIVATE or (is_private(cidr) and cidr.prefixlen in VPC_MASKS)
+
+
 def _vpc_around(plan: ClusterPlan) -> IPv4Network | None:
     """Return a VPC CIDR that holds the vSwitches of the plan, or at least one that is free."""
     taken = [network for network in (plan.cluster_cidr, plan.service_cidr) if network is not None]
     for vswitch in plan.vswitches[:1]:
         around = vswitch.cidr.supernet(new_prefix=min(VPC_MASKS[0], vswitch.cidr.prefixlen))
-        if is_private(around) and not any(around.overlaps(other) for other in taken):
+        if _is_vpc(around) and not any(around.overlaps(other) for other in taken):
             return around
     return free_network(VPC_MASKS, taken, (PRIVATE[2], *CUSTOMARY))
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flannelviz.controlplane import console
@@ -448,6 +448,35 @@ def test_plan_is_refused_with_a_way_out_or_the_vpc_takes_it(plan):
     assert len(tables.enis) == len(plan.nodes)
     for block in islice(plan.cluster_cidr.subnets(new_prefix=plan.node_mask), 3):
         assert console.route_entry_refusal(tables, RouteEntry(block, "Instance", "i-x")) is None
+
+
+OFFERED = [
+    # how a refusal begins, where its offer stands, the plan with the value that is offered
+    (r"VPC ", r"take (\S+)", lambda plan, offer: replace(plan, vpc_cidr=net(offer))),
+    (r"vSwitch ", r"take (\S+)", lambda plan, offer: replace(plan, vswitches=(vsw("v", offer),))),
+    (r"pod CIDR ", r"take (\S+)", lambda plan, offer: replace(plan, cluster_cidr=net(offer))),
+    (r"service CIDR ", r"take (\S+)", lambda plan, offer: replace(plan, service_cidr=net(offer))),
+    (r"", r"take (?:a node mask of )?/(\d+)", lambda plan, offer: replace(plan, node_mask=int(offer))),
+    (r"", r"take (\S+/\d+) for the pods", lambda plan, offer: replace(plan, cluster_cidr=net(offer))),
+]
+
+
+def follow(plan, refusal):
+    for begins, offers, changed in OFFERED:
+        found = re.search(offers, refusal)
+        if re.match(begins, refusal) and found:
+            return changed(plan, found.group(1))
+    raise AssertionError(refusal)
+
+
+@example(ClusterPlan(vpc_cidr=net("10.0.0.0/9"), vswitches=(vsw("v", "10.0.0.0/9"),)))
+@given(plans())
+def test_whoever_takes_what_is_offered_comes_to_a_plan_that_passes(plan):
+    refused = []
+    while (refusal := refusal_of(plan)) is not None and "make room first" not in refusal:
+        assert refusal not in refused
+        refused.append(refusal)
+        plan = follow(plan, refusal)
 
 
 @given(st.lists(networks, max_size=8), networks, masks)

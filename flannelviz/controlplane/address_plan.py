@@ -18,7 +18,8 @@ from flannelviz.controlplane.placement import machines, placements
 from flannelviz.controlplane.plan_kinds import check_kinds
 from flannelviz.controlplane.ranges import CUSTOMARY, PRIVATE, either, free_network, inside, is_private, offer
 from flannelviz.errors import AddressPlanError
-from flannelviz.model import ClusterPlan, Node, ServicePlan, VSwitch, usable_pod_ips
+from flannelviz.model import CLOUD_SERVICES, ClusterPlan, Node, ServicePlan, VSwitch, usable_pod_ips
+from flannelviz.tables import VXLAN_OVERHEAD
 
 SYSTEM_TABLE = "vtb-system"
 
@@ -28,9 +29,15 @@ VSWITCH_MASKS = range(16, 30)
 POD_MASKS = range(8, 29)  # of the pod CIDR as a whole
 SERVICE_MASKS = range(16, 25)
 MAX_ROUTE_TABLES = 10  # of one VPC, the system table included
-MIN_MTU = 68  # bytes
+MIN_MTU, MAX_MTU = 68, 8500  # bytes
 PORTS = range(1, 65536)
 NAT_EIP = IPv4Address("198.51.100.1")  # of the NAT gateway
+# What no EIP lies in. Source: RFC 6890; the ranges for documentation may stand for public ones.
+NOT_PUBLIC = (
+    *PRIVATE,
+    *map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")),
+    CLOUD_SERVICES,
+)
 
 
 # --- How much fits -------------------------------------------------------------------------------------------------
@@ -202,8 +209,19 @@ def _check_limits(plan: ClusterPlan) -> None:
     for wanted in plan.ccm_route_table_ids:
         if wanted not in tables:
             raise AddressPlanError(f"ccm_route_table_ids names {wanted!r}; the VPC has {', '.join(tables)}")
-    if plan.mtu < MIN_MTU:
-        raise AddressPlanError(f"an MTU of {plan.mtu} bytes: IPv4 needs {MIN_MTU} (RFC 791); take 1500")
+    _check_mtu(plan)
+
+
+def _check_mtu(plan: ClusterPlan) -> None:
+    """Check the MTU of eth0. Source: RFC 791; Alibaba Cloud, "MTU" of ECS: jumbo frames hold 8,500 bytes."""
+    overhead = VXLAN_OVERHEAD if plan.backend == "vxlan" else 0
+    least = MIN_MTU + overhead
+    if not least <= plan.mtu <= MAX_MTU:
+        tunnel = f", the tunnel {overhead} more" if overhead else ""
+        raise AddressPlanError(
+            f"an MTU of {plan.mtu} bytes: IPv4 needs {MIN_MTU} (RFC 791){tunnel}, "
+            f"and no ECS sends more than {MAX_MTU}; take {least} to {MAX_MTU}"
+        )
 
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
@@ -250,9 +268,19 @@ def _check_addresses(plan: ClusterPlan) -> None:
 
 def _check_eips(plan: ClusterPlan) -> None:
     bound = [NAT_EIP] if plan.nat_gateway else []
-    bound += [machine.eip for machine in machines(plan) if machine.eip is not None]
+    for machine in machines(plan):
+        if machine.eip is not None:
+            _check_eip(machine.name, machine.eip)
+            bound.append(machine.eip)
     for eip in _repeated(map(str, bound)):
         raise AddressPlanError(f"two have the EIP {eip}, and an EIP is bound to one ECS or NAT gateway; take another")
+
+
+def _check_eip(name: str, eip: IPv4Address) -> None:
+    around = next((network for network in NOT_PUBLIC if eip in network), None)
+    if around is not None:
+        rule = f"it lies in {around}, where no address is public"
+        raise AddressPlanError(f"EIP {eip} of {name}: {rule}; take a public one, such as 198.51.100.7")
 
 
 def _check_pod_cidrs(plan: ClusterPlan) -> None:

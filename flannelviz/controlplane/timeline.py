@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 from flannelviz.controlplane import console, stage_cluster, stage_node, stage_pod, stage_services, stage_terway
 from flannelviz.controlplane.cloud_routes import RouteController
@@ -240,8 +240,8 @@ class Timeline:
             return name
 
     def _check(self, k: int, first: int) -> None:
-        if not first <= k <= len(self):
-            raise IndexError(f"{k} is no event of this timeline; take a number from {first} to {len(self)}")
+        if not isinstance(k, SupportsIndex) or not first <= k <= len(self):
+            raise IndexError(f"{k!r} is no event of this timeline; take a number from {first} to {len(self)}")
 
     def _section(self, k: int) -> tuple[Section, int]:
         """Return the section with event `k`, and the number of the last event before the section."""

@@ -214,6 +214,8 @@ NO_EIPS = [
         ({"route_tables": 11}, r"11 route tables"),
         ({"route_quota": -1}, r"quota of -1"),
         ({"ccm_route_table_ids": ("vtb-x",)}, r"names 'vtb-x'; the VPC has vtb-system"),
+        ({"ccm_route_table_ids": None}, r"^ccm_route_table_ids: None is no tuple of names; .* \('vtb-system',\)$"),
+        ({"ccm_route_table_ids": "vtb-system"}, r"'vtb-system' is one text, not a tuple of names"),
         ({"mtu": 60}, r"MTU of 60 bytes: IPv4 needs 68"),
         ({"mtu": 117, "backend": "vxlan"}, r"MTU of 117 bytes: .* 68 .*, the tunnel 50 more, .*; take 118 to 8500$"),
         ({"mtu": 8501}, r"MTU of 8501 bytes: .* no ECS sends more than 8500; take 68 to 8500$"),
@@ -261,6 +263,12 @@ def test_other_refusals(change, says):
 )
 def test_limits_that_are_met(change):
     assert console.check_plan(replace(ClusterPlan(), **change)) == ()
+
+
+@pytest.mark.parametrize("plan", [None, "x", PLAN.nodes])
+def test_what_is_no_plan(plan):
+    with pytest.raises(AddressPlanError, match=r" is no ClusterPlan; write plan\(3\), for instance$"):
+        console.check_plan(plan)
 
 
 @pytest.mark.parametrize(

@@ -292,9 +292,9 @@ def test_the_author_of_a_row_is_found(article):
     assert article.author("node-a", route) is None
 
 
-@pytest.mark.parametrize("k", [-1, 10_000])
+@pytest.mark.parametrize("k", [-1, 10_000, "x", None, 1.5])
 def test_a_moment_outside_is_refused(article, k):
-    with pytest.raises(IndexError, match=f"{k} is no event of this timeline; take a number from 0 to {len(article)}"):
+    with pytest.raises(IndexError, match=f"{k!r} is no event of this timeline; take a number from 0 to {len(article)}"):
         article.at(k)
     with pytest.raises(IndexError, match="from 1 to"):
         article.event(0)

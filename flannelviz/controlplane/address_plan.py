@@ -87,10 +87,10 @@ def check_plan(plan: ClusterPlan, strict: bool = True) -> tuple[str, ...]:
     _check_eips(plan)
     _check_pod_cidrs(plan)
     _check_services(plan)
-    shortages = tuple(_shortages(plan))
-    if strict and shortages:
-        raise AddressPlanError(shortages[0])
-    return (*shortages, *_warnings(plan))
+    short = shortages(plan)
+    if strict and short:
+        raise AddressPlanError(short[0])
+    return (*short, *_warnings(plan))
 
 
 def _check_vpc(plan: ClusterPlan) -> None:
@@ -343,8 +343,12 @@ def _missing_endpoints(plan: ClusterPlan) -> Iterator[str]:
             yield f"Service {service.name} names {names}, and no such pod is planned: no endpoint until there is one"
 
 
-def _shortages(plan: ClusterPlan) -> Iterator[str]:
-    """Return what the plan runs out of."""
+def shortages(plan: ClusterPlan) -> tuple[str, ...]:
+    """Return what the plan runs out of, each with a way out."""
+    return (*_too_many_nodes(plan), *_too_many_pods(plan), *_shared_pod_cidrs(plan))
+
+
+def _too_many_nodes(plan: ClusterPlan) -> Iterator[str]:
     count, blocks, entries = len(plan.nodes), plan.max_nodes, free_route_entries(plan)
     if count > blocks:
         holds = f"{plan.cluster_cidr} holds {_count(blocks, 'block')} of /{plan.node_mask}"
@@ -355,8 +359,6 @@ def _shortages(plan: ClusterPlan) -> Iterator[str]:
             f"{_count(count, 'node')}, but a route table has {plan.route_quota} custom entries{nat}, and each node "
             f"needs one; plan {_count(entries, 'node')}, or raise route_quota to {count + int(plan.nat_gateway)}"
         )
-    yield from _too_many_pods(plan)
-    yield from _shared_pod_cidrs(plan)
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,10 +9,11 @@ import json
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import VPC, Node, Pod, visible
 from flannelviz.network import Network
 from flannelviz.packet import Learned
-from flannelviz.tables import Link, Route, RouteEntry, Tables, VpcTables
+from flannelviz.tables import Link, Route, RouteEntry, RouteTable, Tables, VpcTables
 from flannelviz.views.learned import flows_at
 from flannelviz.views.podlan import UNKNOWN
 from flannelviz.views.rowtext import MAIN, fdb_text, flow_text, link_state, neighbor_text, policy_text, route_text
@@ -21,6 +22,7 @@ from flannelviz.views.ruletext import iptables_save
 NOWHERE = Network()
 NO_NEXT_HOP = "-"
 UNTOLD = "# unknown: the input does not hold {}"
+NO_ROUTE_TABLE = "# none: the VPC has no route table"
 
 
 def ip_route(tables: Tables, table: int = MAIN, network: Network = NOWHERE) -> str:
@@ -169,15 +171,25 @@ def instances(network: Network) -> dict[str, str]:
 
 
 def describe_route_entry_list(vpc: VpcTables, table: int = 0) -> str:
-    """Return what `aliyun vpc DescribeRouteEntryList` answers, as far as the model knows it.
+    """Return what `aliyun vpc DescribeRouteEntryList` answers for route table number `table`, the system table first.
 
+    Raises: UnknownPlaceError if the VPC has tables, and none of this number.
     Source: VPC API 2016-04-28, DescribeRouteEntryList; request id, names and dates are left out.
     """
-    if "route_tables" in vpc.unknown or not vpc.route_tables:
+    if "route_tables" in vpc.unknown:
         return UNTOLD.format("the VPC route table")
-    found = vpc.route_tables[table]
+    if not vpc.route_tables:
+        return NO_ROUTE_TABLE
+    found = _route_table(vpc, table)
     entries = [_entry_json(entry, found.id) for entry in found.entries]
     return json.dumps({"RouteEntrys": {"RouteEntry": entries}}, indent=2)
+
+
+def _route_table(vpc: VpcTables, number: int) -> RouteTable:
+    last = len(vpc.route_tables) - 1
+    if not 0 <= number <= last:
+        raise UnknownPlaceError(f"the VPC has no route table number {number}; take one from 0 to {last}")
+    return vpc.route_tables[number]
 
 
 def _entry_json(entry: RouteEntry, table: str) -> dict[str, object]:
@@ -231,10 +243,18 @@ def columns(rows: Sequence[Sequence[object]], gap: str = "   ") -> str:
     return "\n".join(gap.join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in texts)
 
 
+def _route_table_texts(vpc: VpcTables) -> Iterator[tuple[str, str]]:
+    command = "aliyun vpc DescribeRouteEntryList"
+    if not vpc.route_tables:
+        yield command, describe_route_entry_list(vpc)
+    for number, table in enumerate(vpc.route_tables):
+        yield f"{command} --RouteTableId {table.id}", describe_route_entry_list(vpc, number)
+
+
 def table_texts(network: Network, place: str) -> Iterator[tuple[str, str]]:
     """Return each table of a place as (command, output)."""
     if place == VPC:
-        yield "aliyun vpc DescribeRouteEntryList", describe_route_entry_list(network.vpc)
+        yield from _route_table_texts(network.vpc)
         return
     tables = network.tables(place)
     yield "ip route", ip_route(tables, network=network)

@@ -13,7 +13,7 @@ from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import VPC, Node, Pod, visible
 from flannelviz.network import Network
 from flannelviz.packet import Learned
-from flannelviz.tables import Link, Route, RouteEntry, RouteTable, Tables, VpcTables
+from flannelviz.tables import FdbEntry, Link, Route, RouteEntry, RouteTable, Tables, VpcTables
 from flannelviz.views.learned import flows_at
 from flannelviz.views.podlan import UNKNOWN
 from flannelviz.views.rowtext import MAIN, fdb_text, flow_text, link_state, neighbor_text, policy_text, route_text
@@ -98,10 +98,20 @@ def ip_neigh(tables: Tables) -> str:
 def bridge_fdb(tables: Tables, dev: str | None = None) -> str:
     """Return what `bridge fdb show` prints, or `bridge fdb show dev DEV`, which leaves the device out.
 
-    Source: iproute2 6 bridge/fdb.c.
+    Shape: device by device, with the MAC of every bridge and port; without the multicast groups they are in.
+    Source: iproute2 6 bridge/fdb.c; net/bridge/br_fdb.c, fdb_add_local: the own MACs are permanent.
     """
-    rows = (row for row in tables.fdb if dev in (None, row.dev))
-    return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows))
+    order = {link.name: number for number, link in enumerate(tables.links)}
+    rows = sorted((*tables.fdb, *_own_macs(tables)), key=lambda row: order.get(row.dev, 0))
+    return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows if dev in (None, row.dev)))
+
+
+def _own_macs(tables: Tables) -> Iterator[FdbEntry]:
+    bridges = {link.name for link in tables.links if link.kind == "bridge"}
+    for link in tables.links:
+        bridge = link.name if link.name in bridges else link.master
+        if bridge in bridges:
+            yield FdbEntry(link.mac, link.name, bridge, state="permanent")
 
 
 def conntrack(learned: Learned, place: str) -> str:
@@ -264,7 +274,7 @@ def table_texts(network: Network, place: str) -> Iterator[tuple[str, str]]:
         yield f"ip route show table {table}", ip_route(tables, table, network)
     yield "ip -br addr", ip_addr(network, place)
     yield "ip neigh", ip_neigh(tables)
-    if tables.fdb:
-        yield "bridge fdb", bridge_fdb(tables)
+    if fdb := bridge_fdb(tables):
+        yield "bridge fdb", fdb
     yield "bridge link", bridge_link(tables, network)
     yield "iptables-save", iptables_save(tables)

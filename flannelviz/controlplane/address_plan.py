@@ -18,7 +18,8 @@ from flannelviz.controlplane.placement import machines, placements
 from flannelviz.controlplane.plan_kinds import check_kinds
 from flannelviz.controlplane.ranges import CUSTOMARY, PRIVATE, either, free_network, inside, is_private, offer
 from flannelviz.errors import AddressPlanError
-from flannelviz.model import ClusterPlan, Node, ServicePlan, VSwitch, usable_pod_ips
+from flannelviz.model import CLOUD_SERVICES, ClusterPlan, Node, ServicePlan, VSwitch, usable_pod_ips
+from flannelviz.tables import VXLAN_OVERHEAD
 
 SYSTEM_TABLE = "vtb-system"
 
@@ -28,9 +29,15 @@ VSWITCH_MASKS = range(16, 30)
 POD_MASKS = range(8, 29)  # of the pod CIDR as a whole
 SERVICE_MASKS = range(16, 25)
 MAX_ROUTE_TABLES = 10  # of one VPC, the system table included
-MIN_MTU = 68  # bytes
+MIN_MTU, MAX_MTU = 68, 8500  # bytes
 PORTS = range(1, 65536)
 NAT_EIP = IPv4Address("198.51.100.1")  # of the NAT gateway
+# What no EIP lies in. Source: RFC 6890; the ranges for documentation may stand for public ones.
+NOT_PUBLIC = (
+    *PRIVATE,
+    *map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")),
+    CLOUD_SERVICES,
+)
 
 
 # --- How much fits -------------------------------------------------------------------------------------------------
@@ -81,15 +88,15 @@ def check_plan(plan: ClusterPlan, strict: bool = True) -> tuple[str, ...]:
     _check_eips(plan)
     _check_pod_cidrs(plan)
     _check_services(plan)
-    shortages = tuple(_shortages(plan))
-    if strict and shortages:
-        raise AddressPlanError(shortages[0])
-    return (*shortages, *_warnings(plan))
+    short = shortages(plan)
+    if strict and short:
+        raise AddressPlanError(short[0])
+    return (*short, *_warnings(plan))
 
 
 def _check_vpc(plan: ClusterPlan) -> None:
     cidr = plan.vpc_cidr
-    if cidr in PRIVATE or (is_private(cidr) and cidr.prefixlen in VPC_MASKS):
+    if _is_vpc(cidr):
         return
     if not is_private(cidr):
         rule = f"a VPC takes its addresses from {either(PRIVATE)}"
@@ -98,12 +105,16 @@ def _check_vpc(plan: ClusterPlan) -> None:
     raise AddressPlanError(f"VPC {cidr}: {rule}; {offer(_vpc_around(plan))}")
 
 
+def _is_vpc(cidr: IPv4Network) -> bool:
+    return cidr in PRIVATE or (is_private(cidr) and cidr.prefixlen in VPC_MASKS)
+
+
 def _vpc_around(plan: ClusterPlan) -> IPv4Network | None:
     """Return a VPC CIDR that holds the vSwitches of the plan, or at least one that is free."""
     taken = [network for network in (plan.cluster_cidr, plan.service_cidr) if network is not None]
     for vswitch in plan.vswitches[:1]:
         around = vswitch.cidr.supernet(new_prefix=min(VPC_MASKS[0], vswitch.cidr.prefixlen))
-        if is_private(around) and not any(around.overlaps(other) for other in taken):
+        if _is_vpc(around) and not any(around.overlaps(other) for other in taken):
             return around
     return free_network(VPC_MASKS, taken, (PRIVATE[2], *CUSTOMARY))
 
@@ -199,8 +210,19 @@ def _check_limits(plan: ClusterPlan) -> None:
     for wanted in plan.ccm_route_table_ids:
         if wanted not in tables:
             raise AddressPlanError(f"ccm_route_table_ids names {wanted!r}; the VPC has {', '.join(tables)}")
-    if plan.mtu < MIN_MTU:
-        raise AddressPlanError(f"an MTU of {plan.mtu} bytes: IPv4 needs {MIN_MTU} (RFC 791); take 1500")
+    _check_mtu(plan)
+
+
+def _check_mtu(plan: ClusterPlan) -> None:
+    """Check the MTU of eth0. Source: RFC 791; Alibaba Cloud, "MTU" of ECS: jumbo frames hold 8,500 bytes."""
+    overhead = VXLAN_OVERHEAD if plan.backend == "vxlan" else 0
+    least = MIN_MTU + overhead
+    if not least <= plan.mtu <= MAX_MTU:
+        tunnel = f", the tunnel {overhead} more" if overhead else ""
+        raise AddressPlanError(
+            f"an MTU of {plan.mtu} bytes: IPv4 needs {MIN_MTU} (RFC 791){tunnel}, "
+            f"and no ECS sends more than {MAX_MTU}; take {least} to {MAX_MTU}"
+        )
 
 
 def _check_fabric(plan: ClusterPlan) -> None:
@@ -255,9 +277,19 @@ def _check_addresses(plan: ClusterPlan) -> None:
 
 def _check_eips(plan: ClusterPlan) -> None:
     bound = [NAT_EIP] if plan.nat_gateway else []
-    bound += [machine.eip for machine in machines(plan) if machine.eip is not None]
+    for machine in machines(plan):
+        if machine.eip is not None:
+            _check_eip(machine.name, machine.eip)
+            bound.append(machine.eip)
     for eip in _repeated(map(str, bound)):
         raise AddressPlanError(f"two have the EIP {eip}, and an EIP is bound to one ECS or NAT gateway; take another")
+
+
+def _check_eip(name: str, eip: IPv4Address) -> None:
+    around = next((network for network in NOT_PUBLIC if eip in network), None)
+    if around is not None:
+        rule = f"it lies in {around}, where no address is public"
+        raise AddressPlanError(f"EIP {eip} of {name}: {rule}; take a public one, such as 198.51.100.7")
 
 
 def _check_pod_cidrs(plan: ClusterPlan) -> None:
@@ -320,8 +352,12 @@ def _missing_endpoints(plan: ClusterPlan) -> Iterator[str]:
             yield f"Service {service.name} names {names}, and no such pod is planned: no endpoint until there is one"
 
 
-def _shortages(plan: ClusterPlan) -> Iterator[str]:
-    """Return what the plan runs out of."""
+def shortages(plan: ClusterPlan) -> tuple[str, ...]:
+    """Return what the plan runs out of, each with a way out."""
+    return (*_too_many_nodes(plan), *_too_many_pods(plan), *_shared_pod_cidrs(plan))
+
+
+def _too_many_nodes(plan: ClusterPlan) -> Iterator[str]:
     count, blocks, entries = len(plan.nodes), plan.max_nodes, free_route_entries(plan)
     if count > blocks:
         holds = f"{plan.cluster_cidr} holds {_count(blocks, 'block')} of /{plan.node_mask}"
@@ -332,8 +368,6 @@ def _shortages(plan: ClusterPlan) -> Iterator[str]:
             f"{_count(count, 'node')}, but a route table has {plan.route_quota} custom entries{nat}, and each node "
             f"needs one; plan {_count(entries, 'node')}, or raise route_quota to {count + int(plan.nat_gateway)}"
         )
-    yield from _too_many_pods(plan)
-    yield from _shared_pod_cidrs(plan)
 
 
 def _count(number: int, noun: str) -> str:

@@ -86,9 +86,13 @@ def _subnet(text: str) -> IPv4Network:
 
 
 def netconf_file(pod: str, netconf: Netconf) -> File:
-    """Return the delegate netconf as the flannel CNI plugin keeps it for the DEL."""
+    """Return the delegate netconf as the flannel CNI plugin keeps it for the DEL: one line, the keys in order.
+
+    Source: plugins/meta/flannel/flannel.go v0.7.1, delegateAdd and saveScratchNetConf: json.Marshal of a Go map.
+    """
     origin = Origin(FLANNEL_PLUGIN, f"ADD {pod}", f"{SUBNET_ENV} and the delegate of the CNI configuration")
-    return File(f"{FLANNEL_STATE}/{container_id(pod)}", json.dumps(netconf, indent=2) + "\n", origin)
+    text = json.dumps(netconf, sort_keys=True, separators=(",", ":"))
+    return File(f"{FLANNEL_STATE}/{container_id(pod)}", text, origin)
 
 
 # --- bridge ----------------------------------------------------------------------------------------------------------

@@ -20,10 +20,12 @@ from flannelviz.controlplane import (
     stage_services,
     stage_upkeep,
 )
+from flannelviz.controlplane.address_plan import shortages
 from flannelviz.controlplane.draft import Draft, Group, Job, Phase, job
 from flannelviz.controlplane.one_node import (
     Standing,
     endpoints_changed,
+    grown,
     narrowed,
     phase,
     phases_of,
@@ -251,11 +253,12 @@ def _check_machine(draft: Draft, planned: NodePlan) -> None:
         raise AddressPlanError(f"the EIP {planned.eip} is already bound, and an EIP is bound to one; take another")
 
 
-def _check(draft: Draft, planned: NodePlan) -> None:
-    """Check names and addresses as the console does, and that no pod is there twice."""
+def _check(draft: Standing, planned: NodePlan) -> None:
+    """Check names and addresses as the console does, and that no pod is there twice; what runs out is a warning."""
     console.check_plan(narrowed(draft, planned).plan, strict=False)
     for place in places(planned.pods + planned.host_pods):
         if place in draft.pods:
             raise AddressPlanError(
                 f"there is a pod {place!r} already; take another name, or DeletePod({place!r}) first"
             )
+    draft.warnings.extend(told for told in shortages(grown(draft, planned)) if told not in draft.warnings)

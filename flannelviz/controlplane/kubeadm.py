@@ -132,7 +132,7 @@ def node_object(node: Node, origin: Origin | None = None) -> File:
 
     Shape: the taint follows from NetworkUnavailable=True. `origin` says who changed the Node last.
     """
-    pod_cidr = f"  podCIDR: {node.pod_cidr}\n  podCIDRs:\n  - {node.pod_cidr}\n" if node.pod_cidr else ""
+    pod_cidr = f"  podCIDR: {node.pod_cidr}\n" if node.pod_cidr else ""  # and podCIDRs, since Kubernetes 1.16
     provider = f"  providerID: {_scalar(node.provider_id)}\n" if node.provider_id else ""
     fields = pod_cidr + provider + _taints(node)
     spec = f"spec:\n{fields}" if fields else "spec: {}\n"

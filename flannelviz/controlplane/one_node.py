@@ -29,9 +29,13 @@ _FIRST = stage_pod.FIRST
 
 @dataclass(slots=True)
 class Standing(Draft):
-    """The draft of a cluster that stands, with the nodes and pods that were asked for after the plan."""
+    """The draft of a cluster that stands, with the nodes and pods that were asked for after the plan.
+
+    `warnings`: what has run out so far, and what else there was to know.
+    """
 
     asked: list[NodePlan] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def after(cls, network: Network, allocator: RangeAllocator, routes: RouteController) -> Standing:
@@ -57,6 +61,22 @@ def narrowed(draft: Draft, planned: NodePlan) -> Draft:
     kept = tuple(NodePlan(ecs.name, address=ecs.address, vswitch=ecs.vswitch) for ecs in others)
     nodes = {name: node for name, node in draft.nodes.items() if name == planned.name}
     return replace(draft, plan=replace(draft.plan, nodes=(planned,), other_ecs=kept), nodes=nodes)
+
+
+def grown(draft: Draft, planned: NodePlan) -> ClusterPlan:
+    """Return the plan of the moment with `planned` in it, as far as something can run out.
+
+    Shape: the other nodes have their podCIDRs only where `planned` brings one, which might be one of theirs.
+    """
+    pods: dict[str | None, list[str]] = {name: [] for name in draft.nodes}
+    for place, pod in draft.pods.items():
+        if not pod.host_network:
+            pods.setdefault(pod.node, []).append(place)
+    theirs = planned.pod_cidr is not None
+    others = (node for node in draft.nodes.values() if node.name != planned.name)
+    nodes = [NodePlan(o.name, tuple(pods[o.name]), pod_cidr=o.pod_cidr if theirs else None) for o in others]
+    there = tuple(pods.get(planned.name, ()))
+    return replace(draft.plan, nodes=(*nodes, replace(planned, pods=there + planned.pods)))
 
 
 def planned_again(draft: Draft, name: str, pods: tuple[str, ...]) -> NodePlan:

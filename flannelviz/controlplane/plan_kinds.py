@@ -16,15 +16,18 @@ EXAMPLES[ServicePlan] = "ServicePlan('web', parse_address('172.19.0.10'), 80, ('
 
 
 def check_kinds(plan: ClusterPlan) -> None:
-    """Check that nothing is text that nobody parsed, a word that nobody knows, or IPv6.
+    """Check that it is a plan, and nothing in it text that nobody parsed, a word that nobody knows, or IPv6.
 
     Raises: AddressPlanError for the first value of another kind, with one that passes.
     """
+    if not isinstance(plan, ClusterPlan):
+        raise AddressPlanError(f"{plan!r} is no ClusterPlan; write plan(3), for instance")
     for name, kind in (("vswitches", VSwitch), ("nodes", NodePlan), ("other_ecs", NodePlan), ("services", ServicePlan)):
         check_all(name, getattr(plan, name), kind)
     check_machines((*plan.nodes, *plan.other_ecs))
     _check_ranges(_ranges(plan))
     _check_words("", plan)
+    _check_names("ccm_route_table_ids", plan.ccm_route_table_ids, ("vtb-system",))
     for name in DEFAULTS:
         _check_number(name, getattr(plan, name), DEFAULTS[name])
     for service in plan.services:
@@ -85,11 +88,11 @@ def _check_number(name: str, number: object, example: int) -> None:
         raise AddressPlanError(f"{name} {number!r} is no whole number; write one such as {example}")
 
 
-def _check_names(name: str, names: object) -> None:
+def _check_names(name: str, names: object, example: tuple[str, ...] = ("a1", "a2")) -> None:
     if isinstance(names, str):
         raise AddressPlanError(f"{name}: {names!r} is one text, not a tuple of names; write ({names!r},)")
     if not isinstance(names, tuple) or not all(isinstance(one, str) for one in names):
-        raise AddressPlanError(f"{name}: {names!r} is no tuple of names; write one such as ('a1', 'a2')")
+        raise AddressPlanError(f"{name}: {names!r} is no tuple of names; write one such as {example}")
 
 
 def _check_address(name: str, address: object, example: str) -> None:

@@ -199,12 +199,12 @@ def _no_node_for(draft: Draft) -> str:
     """Return why a pod that is planned for a tainted node gets none.
 
     Shape: the reasons in the order of their text; that of a node without taint is that the plan wants another one.
-    Source: kubernetes pkg/scheduler, FitError and the plugins TaintToleration, NodeAffinity.
+    Source: kubernetes 1.12 pkg/scheduler, core FitError and algorithm/predicates/error.go.
     """
     tainted = sum(kubeadm.unavailable(node) for node in draft.nodes.values())
-    reasons = [f"{tainted} node(s) had untolerated taint {{{kubeadm.UNAVAILABLE_TAINT}: }}"]
+    reasons = [f"{tainted} node(s) had taints that the pod didn't tolerate"]
     if others := len(draft.nodes) - tainted:
-        reasons.append(f"{others} node(s) didn't match Pod's node affinity/selector")
+        reasons.append(f"{others} node(s) didn't match node selector")
     return f"0/{len(draft.nodes)} nodes are available: {', '.join(sorted(reasons))}."
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 from flannelviz.controlplane import console, stage_cluster, stage_node, stage_pod, stage_services, stage_terway
 from flannelviz.controlplane.cloud_routes import RouteController
@@ -128,9 +128,9 @@ def _changes(draft: Draft, job: Job) -> Iterator[Change]:
 class Timeline:
     """What happened to a cluster, event by event. `at(k)` is the network after k events, `network` the last one.
 
-    Shape: events count from 1 to len(timeline); at(0) has nothing but the plan. `warnings` are the console's;
-    `allocator` and `routes` are what the two controllers remember after the last event, `asked` the nodes and pods
-    that were added after `build`.
+    Shape: events count from 1 to len(timeline); at(0) has nothing but the plan. `warnings` are those of `build`,
+    then what ran out later; `allocator` and `routes` are what the two controllers remember after the last event,
+    `asked` the nodes and pods that were added after `build`.
     """
 
     plan: ClusterPlan
@@ -151,6 +151,7 @@ class Timeline:
     def then(self, *happenings: Happening) -> Timeline:
         """Return a timeline that goes on where this one ends: AddNode, DeletePod and so on, one after the other.
 
+        Shape: what runs out by it is a warning, as in `build` without `strict`.
         Raises: UnknownPlaceError for a name that is not there at that moment, AddressPlanError for a new one that
         does not fit, FaultError where this cluster has no such program, TypeError for what is no happening.
         """
@@ -158,12 +159,13 @@ class Timeline:
             raise FaultError(f"what happens later is told for flannel, not {self.plan.cni}; build with cni='flannel'")
         draft = Standing.after(self.network, self.allocator, self.routes)
         draft.asked.extend(self.asked)
+        draft.warnings.extend(self.warnings)
         sections = list(self.sections)
         for happening in happenings:
             if not isinstance(happening, Happening):
                 raise TypeError(f"{happening!r} does not happen to a cluster; write DeleteNode('node-b'), for instance")
             sections.extend(_play(draft, happening.phases(draft), sections[-1].ends[-1], later=True))
-        return _timeline(draft, sections, self.warnings, tuple(draft.asked))
+        return _timeline(draft, sections, tuple(draft.warnings), tuple(draft.asked))
 
     @property
     def events(self) -> Events:
@@ -240,8 +242,8 @@ class Timeline:
             return name
 
     def _check(self, k: int, first: int) -> None:
-        if not first <= k <= len(self):
-            raise IndexError(f"{k} is no event of this timeline; take a number from {first} to {len(self)}")
+        if not isinstance(k, SupportsIndex) or not first <= k <= len(self):
+            raise IndexError(f"{k!r} is no event of this timeline; take a number from {first} to {len(self)}")
 
     def _section(self, k: int) -> tuple[Section, int]:
         """Return the section with event `k`, and the number of the last event before the section."""

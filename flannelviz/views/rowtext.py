@@ -38,9 +38,11 @@ def row_text(row: object) -> str:
 
 def step_text(step: Step) -> str:
     """Return the row that decided a lookup; what a bridge found is told as `bridge fdb` tells it."""
-    if step.kind == "fdb" and isinstance(step.row, Link):
-        return f"{step.before.dst_mac} dev {step.row.name} master {step.row.master or step.row.name}"
-    return row_text(step.row)
+    row = step.row
+    if step.kind == "fdb" and isinstance(row, Link):
+        mac = step.before.dst_mac
+        return fdb_text(FdbEntry(mac, row.name, row.master or row.name, state="permanent" if mac == row.mac else ""))
+    return row_text(row)
 
 
 def route_text(route: Route, *, brief: bool = False, linkdown: bool = False) -> str:

@@ -9,10 +9,11 @@ import json
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import VPC, Node, Pod, visible
 from flannelviz.network import Network
 from flannelviz.packet import Learned
-from flannelviz.tables import Link, Route, RouteEntry, Tables, VpcTables
+from flannelviz.tables import FdbEntry, Link, Route, RouteEntry, RouteTable, Tables, VpcTables
 from flannelviz.views.learned import flows_at
 from flannelviz.views.podlan import UNKNOWN
 from flannelviz.views.rowtext import MAIN, fdb_text, flow_text, link_state, neighbor_text, policy_text, route_text
@@ -21,6 +22,7 @@ from flannelviz.views.ruletext import iptables_save
 NOWHERE = Network()
 NO_NEXT_HOP = "-"
 UNTOLD = "# unknown: the input does not hold {}"
+NO_ROUTE_TABLE = "# none: the VPC has no route table"
 
 
 def ip_route(tables: Tables, table: int = MAIN, network: Network = NOWHERE) -> str:
@@ -96,10 +98,20 @@ def ip_neigh(tables: Tables) -> str:
 def bridge_fdb(tables: Tables, dev: str | None = None) -> str:
     """Return what `bridge fdb show` prints, or `bridge fdb show dev DEV`, which leaves the device out.
 
-    Source: iproute2 6 bridge/fdb.c.
+    Shape: device by device, with the MAC of every bridge and port; without the multicast groups they are in.
+    Source: iproute2 6 bridge/fdb.c; net/bridge/br_fdb.c, fdb_add_local: the own MACs are permanent.
     """
-    rows = (row for row in tables.fdb if dev in (None, row.dev))
-    return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows))
+    order = {link.name: number for number, link in enumerate(tables.links)}
+    rows = sorted((*tables.fdb, *_own_macs(tables)), key=lambda row: order.get(row.dev, 0))
+    return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows if dev in (None, row.dev)))
+
+
+def _own_macs(tables: Tables) -> Iterator[FdbEntry]:
+    bridges = {link.name for link in tables.links if link.kind == "bridge"}
+    for link in tables.links:
+        bridge = link.name if link.name in bridges else link.master
+        if bridge in bridges:
+            yield FdbEntry(link.mac, link.name, bridge, state="permanent")
 
 
 def conntrack(learned: Learned, place: str) -> str:
@@ -169,15 +181,25 @@ def instances(network: Network) -> dict[str, str]:
 
 
 def describe_route_entry_list(vpc: VpcTables, table: int = 0) -> str:
-    """Return what `aliyun vpc DescribeRouteEntryList` answers, as far as the model knows it.
+    """Return what `aliyun vpc DescribeRouteEntryList` answers for route table number `table`, the system table first.
 
+    Raises: UnknownPlaceError if the VPC has tables, and none of this number.
     Source: VPC API 2016-04-28, DescribeRouteEntryList; request id, names and dates are left out.
     """
-    if "route_tables" in vpc.unknown or not vpc.route_tables:
+    if "route_tables" in vpc.unknown:
         return UNTOLD.format("the VPC route table")
-    found = vpc.route_tables[table]
+    if not vpc.route_tables:
+        return NO_ROUTE_TABLE
+    found = _route_table(vpc, table)
     entries = [_entry_json(entry, found.id) for entry in found.entries]
     return json.dumps({"RouteEntrys": {"RouteEntry": entries}}, indent=2)
+
+
+def _route_table(vpc: VpcTables, number: int) -> RouteTable:
+    last = len(vpc.route_tables) - 1
+    if not 0 <= number <= last:
+        raise UnknownPlaceError(f"the VPC has no route table number {number}; take one from 0 to {last}")
+    return vpc.route_tables[number]
 
 
 def _entry_json(entry: RouteEntry, table: str) -> dict[str, object]:
@@ -231,10 +253,18 @@ def columns(rows: Sequence[Sequence[object]], gap: str = "   ") -> str:
     return "\n".join(gap.join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in texts)
 
 
+def _route_table_texts(vpc: VpcTables) -> Iterator[tuple[str, str]]:
+    command = "aliyun vpc DescribeRouteEntryList"
+    if not vpc.route_tables:
+        yield command, describe_route_entry_list(vpc)
+    for number, table in enumerate(vpc.route_tables):
+        yield f"{command} --RouteTableId {table.id}", describe_route_entry_list(vpc, number)
+
+
 def table_texts(network: Network, place: str) -> Iterator[tuple[str, str]]:
     """Return each table of a place as (command, output)."""
     if place == VPC:
-        yield "aliyun vpc DescribeRouteEntryList", describe_route_entry_list(network.vpc)
+        yield from _route_table_texts(network.vpc)
         return
     tables = network.tables(place)
     yield "ip route", ip_route(tables, network=network)
@@ -244,7 +274,7 @@ def table_texts(network: Network, place: str) -> Iterator[tuple[str, str]]:
         yield f"ip route show table {table}", ip_route(tables, table, network)
     yield "ip -br addr", ip_addr(network, place)
     yield "ip neigh", ip_neigh(tables)
-    if tables.fdb:
-        yield "bridge fdb", bridge_fdb(tables)
+    if fdb := bridge_fdb(tables):
+        yield "bridge fdb", fdb
     yield "bridge link", bridge_link(tables, network)
     yield "iptables-save", iptables_save(tables)

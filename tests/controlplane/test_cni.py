@@ -82,6 +82,10 @@ def test_the_netconf_is_kept_for_the_del():
     file = cni.netconf_file("default/a1", netconf())
     assert file.path == f"/var/lib/cni/flannel/{host_local.container_id('default/a1')}"
     assert json.loads(file.text) == netconf()
+    assert file.text == (
+        '{"ipMasq":false,"ipam":{"routes":[{"dst":"172.16.0.0/16"}],"subnet":"172.16.0.128/25",'
+        '"type":"host-local"},"isDefaultGateway":true,"isGateway":true,"mtu":1500,"name":"cb0","type":"bridge"}'
+    )
 
 
 # --- host-local ---

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flannelviz.controlplane import console
@@ -174,6 +174,20 @@ def test_node_mask(cluster, mask, says):
         console.check_plan(ClusterPlan(cluster_cidr=net(cluster), node_mask=mask))
 
 
+NO_EIPS = [
+    ("nodes", "192.168.0.11", "192.168.0.0/16"),
+    ("nodes", "172.16.0.130", "172.16.0.0/12"),
+    ("nodes", "10.1.1.1", "10.0.0.0/8"),
+    ("nodes", "100.64.0.1", "100.64.0.0/10"),
+    ("nodes", "169.254.1.1", "169.254.0.0/16"),
+    ("nodes", "127.0.0.1", "127.0.0.0/8"),
+    ("nodes", "0.0.0.0", "0.0.0.0/8"),
+    ("nodes", "224.0.0.1", "224.0.0.0/4"),
+    ("nodes", "255.255.255.255", "240.0.0.0/4"),
+    ("other_ecs", "192.168.0.11", "192.168.0.0/16"),
+]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -200,7 +214,11 @@ def test_node_mask(cluster, mask, says):
         ({"route_tables": 11}, r"11 route tables"),
         ({"route_quota": -1}, r"quota of -1"),
         ({"ccm_route_table_ids": ("vtb-x",)}, r"names 'vtb-x'; the VPC has vtb-system"),
+        ({"ccm_route_table_ids": None}, r"^ccm_route_table_ids: None is no tuple of names; .* \('vtb-system',\)$"),
+        ({"ccm_route_table_ids": "vtb-system"}, r"'vtb-system' is one text, not a tuple of names"),
         ({"mtu": 60}, r"MTU of 60 bytes: IPv4 needs 68"),
+        ({"mtu": 117, "backend": "vxlan"}, r"MTU of 117 bytes: .* 68 .*, the tunnel 50 more, .*; take 118 to 8500$"),
+        ({"mtu": 8501}, r"MTU of 8501 bytes: .* no ECS sends more than 8500; take 68 to 8500$"),
         ({"nodes": (NodePlan("Node_A"),)}, r"node name 'Node_A': RFC 1123 .*take 'node-a'"),
         ({"nodes": (NodePlan("-"),)}, r"node name '-'.*take 'node-a'"),
         ({"nodes": (NodePlan(""),)}, r"node name ''"),
@@ -215,6 +233,13 @@ def test_node_mask(cluster, mask, says):
         ({"other_ecs": (NodePlan("db", ("x",)),)}, r"db is no node, and no pod runs there"),
         ({"nodes": (NodePlan("x", eip=EIP), NodePlan("y", eip=EIP))}, r"two have the EIP 47\.1\.1\.1"),
         ({"nodes": (NodePlan("x", eip=NAT_EIP),)}, r"two have the EIP 198\.51\.100\.1, .* NAT gateway"),
+        *(
+            (
+                {field: (NodePlan("x", eip=IPv4Address(eip)),)},
+                rf"^EIP {eip} of x: it lies in {inside}, .*; take a public",
+            )
+            for field, eip, inside in NO_EIPS
+        ),
         ({"nat_gateway": None}, r"nat_gateway None is unknown; take True or False"),
         ({"cni": "calico"}, r"cni 'calico' is unknown; take 'flannel' or 'terway'"),
         ({"rules": "x"}, r"rules 'x' is unknown; take 'v0\.10' or 'head'"),
@@ -226,6 +251,25 @@ def test_node_mask(cluster, mask, says):
 def test_other_refusals(change, says):
     with pytest.raises(AddressPlanError, match=says):
         console.check_plan(replace(ClusterPlan(), **change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mtu": 68},
+        {"mtu": 118, "backend": "vxlan"},
+        {"mtu": 8500},
+        *({"nodes": (NodePlan("x", eip=IPv4Address(eip)),)} for eip in ("47.1.1.1", "198.51.100.7", "203.0.113.7")),
+    ],
+)
+def test_limits_that_are_met(change):
+    assert console.check_plan(replace(ClusterPlan(), **change)) == ()
+
+
+@pytest.mark.parametrize("plan", [None, "x", PLAN.nodes])
+def test_what_is_no_plan(plan):
+    with pytest.raises(AddressPlanError, match=r" is no ClusterPlan; write plan\(3\), for instance$"):
+        console.check_plan(plan)
 
 
 @pytest.mark.parametrize(
@@ -449,6 +493,35 @@ def test_plan_is_refused_with_a_way_out_or_the_vpc_takes_it(plan):
     assert len(tables.enis) == len(plan.nodes)
     for block in islice(plan.cluster_cidr.subnets(new_prefix=plan.node_mask), 3):
         assert console.route_entry_refusal(tables, RouteEntry(block, "Instance", "i-x")) is None
+
+
+OFFERED = [
+    # how a refusal begins, where its offer stands, the plan with the value that is offered
+    (r"VPC ", r"take (\S+)", lambda plan, offer: replace(plan, vpc_cidr=net(offer))),
+    (r"vSwitch ", r"take (\S+)", lambda plan, offer: replace(plan, vswitches=(vsw("v", offer),))),
+    (r"pod CIDR ", r"take (\S+)", lambda plan, offer: replace(plan, cluster_cidr=net(offer))),
+    (r"service CIDR ", r"take (\S+)", lambda plan, offer: replace(plan, service_cidr=net(offer))),
+    (r"", r"take (?:a node mask of )?/(\d+)", lambda plan, offer: replace(plan, node_mask=int(offer))),
+    (r"", r"take (\S+/\d+) for the pods", lambda plan, offer: replace(plan, cluster_cidr=net(offer))),
+]
+
+
+def follow(plan, refusal):
+    for begins, offers, changed in OFFERED:
+        found = re.search(offers, refusal)
+        if re.match(begins, refusal) and found:
+            return changed(plan, found.group(1))
+    raise AssertionError(refusal)
+
+
+@example(ClusterPlan(vpc_cidr=net("10.0.0.0/9"), vswitches=(vsw("v", "10.0.0.0/9"),)))
+@given(plans())
+def test_whoever_takes_what_is_offered_comes_to_a_plan_that_passes(plan):
+    refused = []
+    while (refusal := refusal_of(plan)) is not None and "make room first" not in refusal:
+        assert refusal not in refused
+        refused.append(refusal)
+        plan = follow(plan, refusal)
 
 
 @given(st.lists(networks, max_size=8), networks, masks)

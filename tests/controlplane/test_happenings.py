@@ -1,5 +1,6 @@
 """What happens to a cluster that stands: nodes and pods come and go, programs start again, somebody edits the VPC."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -398,6 +399,45 @@ def test_every_route_table_has_a_call_of_its_own():
 def test_what_cannot_happen_is_refused_with_the_way_out(three, happening, error, says):
     with pytest.raises(error, match=says):
         three.then(happening)
+
+
+SMALL = make_plan(2, 1, cluster_cidr="172.16.0.0/27", node_mask=28)
+FULL = tuple(AddPod(f"p{number}", "node-a") for number in range(12))
+
+
+@pytest.mark.parametrize(
+    ("plan", "happenings", "warnings"),
+    [
+        (
+            THREE,
+            (AddNode(NodePlan("n", pod_cidr=IPv4Network("172.16.0.128/25"))),),
+            ["podCIDR 172.16.0.128/25 of n is that of node-b, .*; take 172.16.1.128/25"],
+        ),
+        (SMALL, (D,), ["3 nodes, but 172.16.0.0/27 holds 2 blocks of /28; take 172.16.0.0/26 for the pods"]),
+        (replace(SMALL, route_quota=3), (DeleteNode("node-b"), D), []),
+        (
+            replace(SMALL, cluster_cidr=IPv4Network("172.16.0.0/16"), route_quota=3),
+            (D,),
+            ["3 nodes, but a route table has 3 custom entries, .*; plan 2 nodes, or raise route_quota to 4"],
+        ),
+        (SMALL, FULL, []),
+        (SMALL, (*FULL, AddPod("p12", "node-a")), ["14 pods on node-a, but a /28 has 13 .*; take a node mask of /27"]),
+        (SMALL, (AddNode(NodePlan("node-c", host_pods=("proxy-c",))), DeleteNode("node-c"), D), ["3 nodes"]),
+    ],
+)
+def test_what_runs_out_later_is_a_warning_as_in_build(plan, happenings, warnings):
+    timeline = build(plan, strict=False)
+    told = timeline.then(*happenings).warnings
+    assert told[: len(timeline.warnings)] == timeline.warnings
+    later = told[len(timeline.warnings) :]
+    assert len(later) == len(warnings) and all(map(re.match, warnings, later)), later
+
+
+def test_the_warnings_of_build_are_told_once():
+    web = ServicePlan("web", IPv4Address("172.19.0.10"), 80, ("a1", "x1"))
+    timeline = build(make_plan(2, 1, services=(web,), route_tables=2))
+    assert len(timeline.warnings) == 2
+    assert timeline.then(AddPod("a2", "node-a"), D).warnings == timeline.warnings
 
 
 def test_names_are_those_of_the_moment(three):

@@ -98,8 +98,6 @@ metadata:
   name: node-a
 spec:
   podCIDR: 172.16.0.128/25
-  podCIDRs:
-  - 172.16.0.128/25
   providerID: cn-hangzhou.i-bp10702c1cc60ff9e133
 status:
   addresses:
@@ -143,4 +141,5 @@ def test_artefacts_are_yaml():
     assert pod["spec"]["containers"][0]["command"][1:] == list(kubeadm.controller_manager_flags(PLAN))
     assert pod["spec"]["hostNetwork"] is True
     node = yaml.safe_load(kubeadm.node_object(NODE_A).text)
-    assert node["spec"]["podCIDRs"] == [node["spec"]["podCIDR"]] == ["172.16.0.128/25"]
+    assert node["spec"]["podCIDR"] == "172.16.0.128/25"
+    assert "podCIDRs" not in node["spec"]  # since Kubernetes 1.16

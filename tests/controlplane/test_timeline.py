@@ -292,9 +292,9 @@ def test_the_author_of_a_row_is_found(article):
     assert article.author("node-a", route) is None
 
 
-@pytest.mark.parametrize("k", [-1, 10_000])
+@pytest.mark.parametrize("k", [-1, 10_000, "x", None, 1.5])
 def test_a_moment_outside_is_refused(article, k):
-    with pytest.raises(IndexError, match=f"{k} is no event of this timeline; take a number from 0 to {len(article)}"):
+    with pytest.raises(IndexError, match=f"{k!r} is no event of this timeline; take a number from 0 to {len(article)}"):
         article.at(k)
     with pytest.raises(IndexError, match="from 1 to"):
         article.event(0)
@@ -319,8 +319,8 @@ def test_a_node_without_a_block_stays_outside():
     assert network["node-c"].file("/run/flannel/subnet.env") is None
     pod = network.pods["default/c1"]
     assert (pod.phase, pod.node) == ("Pending", None)
-    two = "2 node(s) didn't match Pod's node affinity/selector"
-    taint = "1 node(s) had untolerated taint {node.kubernetes.io/network-unavailable: }"
+    two = "2 node(s) didn't match node selector"
+    taint = "1 node(s) had taints that the pod didn't tolerate"
     assert pod.message == f"0/3 nodes are available: {taint}, {two}."
     assert network.tables("default/c1").links == ()
     assert network.nodes["node-c"].condition("NetworkUnavailable").status == "True"
@@ -379,13 +379,13 @@ def test_two_route_tables_without_a_choice_get_no_entry():
         (
             "two route tables",
             ["default/a1", "default/a2", "default/b1", "default/b2"],
-            "0/2 nodes are available: 2 node(s) had untolerated taint {node.kubernetes.io/network-unavailable: }.",
+            "0/2 nodes are available: 2 node(s) had taints that the pod didn't tolerate.",
         ),
         (
             "quota",
             ["default/b1", "default/c1"],
-            "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, "
-            "2 node(s) had untolerated taint {node.kubernetes.io/network-unavailable: }.",
+            "0/3 nodes are available: 1 node(s) didn't match node selector, "
+            "2 node(s) had taints that the pod didn't tolerate.",
         ),
     ],
 )

@@ -15,10 +15,10 @@ from flannelviz.faults import FAULTS, break_network, targets
 from flannelviz.model import INTERNET, VPC, ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Step, Trace
-from flannelviz.tables import Chain, FdbEntry, Route, RouteEntry, Tables
+from flannelviz.tables import Chain, FdbEntry, Link, Route, RouteEntry, Tables
 from flannelviz.topologies import article_plan
 from flannelviz.views.learned import flows_at, with_learned
-from flannelviz.views.rowtext import MAIN, route_text, row_text
+from flannelviz.views.rowtext import MAIN, route_text, row_text, step_text
 from flannelviz.views.ruletext import iptables_s
 from flannelviz.views.tooltext import bridge_fdb, describe_route_entry_list, ip_neigh, ip_route, ip_rule
 
@@ -65,8 +65,8 @@ def others(network: Network, found: Trace) -> Iterator[tuple[Step, str, str]]:
             yield step, ip_rule(tables), row_text(row)
         elif " ip neigh show " in command and row is not None:
             yield step, ip_neigh(tables), row_text(replace(row, state=""))  # type: ignore[type-var]
-        elif " bridge fdb show " in command and isinstance(row, FdbEntry):
-            yield step, bridge_fdb(tables), row.lladdr
+        elif " bridge fdb show " in command and isinstance(row, FdbEntry | Link):
+            yield step, f"{bridge_fdb(tables)}\n", f"{step_text(step)}\n"
         elif " conntrack -L " in command:
             yield step, conntrack_l(found, step.place, command), row_text(row)
 
@@ -92,6 +92,15 @@ def test_every_other_command_shows_its_row_too(name: str) -> None:
             assert wanted in text, (step, step.command)
             kinds.add(step.kind.split(" ")[0])
     assert {"route", "neighbor", "vpc", "conntrack", "ip" if name == "terway" else "fdb"} <= kinds
+
+
+def test_the_command_shows_the_bridges_own_mac() -> None:
+    network = cluster("rules a")
+    (step, *_) = (
+        step for step in steps_of(trace(network, "a1", "b1")) if step.kind == "fdb" and step.place == "node-a"
+    )
+    assert step_text(step) == "0a:58:ac:10:00:81 dev cni0 master cni0 permanent"
+    assert step_text(step) in bridge_fdb(network.tables("node-a")).splitlines()
 
 
 def second_packets(network: Network) -> Iterator[Trace]:

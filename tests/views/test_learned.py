@@ -31,12 +31,18 @@ def test_who_asks_finds_an_entry_and_who_was_asked_has_one_that_waits(taught: Ne
         "192.168.0.253 dev eth0 lladdr ee:ff:ff:ff:ff:ff REACHABLE",
         "172.16.0.130 dev cni0 lladdr 0a:58:ac:10:00:82 DELAY",
     ]
-    assert text.bridge_fdb(taught["node-a"]) == "0a:58:ac:10:00:82 dev vetheb6e8c0e master cni0"
+    assert text.bridge_fdb(taught["node-a"]).splitlines() == [
+        "0a:58:ac:10:00:81 dev cni0 master cni0 permanent",
+        "0a:58:ac:10:00:82 dev vetheb6e8c0e master cni0",
+        "3a:00:eb:6e:8c:0e dev vetheb6e8c0e master cni0 permanent",
+        "3a:00:72:67:dd:b4 dev veth7267ddb4 master cni0 permanent",
+    ]
     assert "bridge fdb" in dict(text.table_texts(taught, "node-a"))
 
 
 def test_a_cold_network_shows_nothing_of_it(taught: Network):
-    assert text.ip_neigh(article()["a1"]) == text.bridge_fdb(article()["node-a"]) == ""
+    assert text.ip_neigh(article()["a1"]) == text.bridge_fdb(article()["a1"]) == ""
+    assert all(line.endswith(" permanent") for line in text.bridge_fdb(article()["node-a"]).splitlines())
     assert text.with_learned(article(), Learned()).written == article().written
     assert text.ip_neigh(taught["b1"]) == ""
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from flannelviz.controlplane.timeline import build
+from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import ClusterPlan, Condition, Node, Pod
 from flannelviz.network import Event, Network
 from flannelviz.packet import Trace
@@ -38,6 +40,7 @@ from flannelviz.tables import (
     Tables,
     VpcTables,
 )
+from flannelviz.topologies import article_plan
 from flannelviz.views import text
 
 REAL = Path(__file__).parent.parent / "data" / "real-text"
@@ -369,7 +372,32 @@ def test_an_unknown_end_is_told_as_unknown(untold: Trace):
 def test_tables_of_a_place_come_with_their_commands(network: Network, event: Event):
     assert next(command for command, _ in text.table_texts(network, "node-a")) == "ip route"
     assert dict(text.table_texts(network, "default/a1"))["ip -br addr"].endswith("172.16.0.130/25")
-    assert "172.16.8.0/25" in dict(text.table_texts(network, "VPC"))["aliyun vpc DescribeRouteEntryList"]
+    ((command, printed),) = text.table_texts(network, "VPC")
+    assert command == "aliyun vpc DescribeRouteEntryList --RouteTableId vtb-1"
+    assert "172.16.8.0/25" in printed
+
+
+def test_every_route_table_of_the_vpc_is_told():
+    timeline = build(replace(article_plan(), route_tables=3, ccm_route_table_ids=("vtb-system", "vtb-custom-2")))
+    told = dict(text.table_texts(timeline.network, "VPC"))
+    tables = [command.rpartition(" ")[2] for command in told if "172.16.8.0/25" in told[command]]
+    assert tables == ["vtb-system", "vtb-custom-2"] and len(told) == 3
+    assert text.describe_route_entry_list(timeline.network.vpc, 2) == list(told.values())[2]
+    for wrong in (3, -1):
+        with pytest.raises(UnknownPlaceError, match=f"no route table number {wrong}; take one from 0 to 2"):
+            text.describe_route_entry_list(timeline.network.vpc, wrong)
+
+
+def test_a_vpc_that_does_not_exist_yet_has_no_route_table():
+    planned = build(article_plan()).at(0)
+    assert text.describe_route_entry_list(planned.vpc) == "# none: the VPC has no route table"
+    assert dict(text.table_texts(planned, "VPC")) == {
+        "aliyun vpc DescribeRouteEntryList": "# none: the VPC has no route table"
+    }
+    untold = replace(planned, vpc=VpcTables(unknown=frozenset({"route_tables"})))
+    assert [told for _, told in text.table_texts(untold, "VPC")] == [
+        "# unknown: the input does not hold the VPC route table"
+    ]
 
 
 def test_a_port_passes_nothing_while_its_bridge_is_down():

@@ -168,7 +168,7 @@ class _Comparison:
         if arrives or (leaves and not _unpacked(model, kernel)):
             near = not arrives and INTERNET not in (model.out_dev, model.place)
             what = "hands over" if arrives else "sends"
-            yield from self._headers(f"{where} {what}", model.sent, kernel.sent, near, went)
+            yield from self._headers(f"{where} {what}", _as_seen(model, kernel), kernel.sent, near, went)
         if (kernel.icmp is not None or not self._unseen(model)) and not self._at_a_drawn_port(model):
             yield from _differing(f"{where} answers with", self._icmp(model), self._icmp(kernel))
 
@@ -229,6 +229,12 @@ class _Comparison:
 def _unpacked(model: Hop, kernel: Hop) -> bool:
     """Return whether a tunnel's packet came back over lo: a Hop of the model shows what was in it then."""
     return model.out_dev == LO and model.sent.inner is None and kernel.sent.inner is not None
+
+
+def _as_seen(model: Hop, kernel: Hop) -> Packet:
+    """Return what left: where a tunnel's packet dies at once, its device shows only the one that it was put around."""
+    died = model.disposition is not Disposition.FORWARDED
+    return model.sent.inner if died and model.sent.inner is not None and kernel.sent.inner is None else model.sent
 
 
 def _rationed(model: Hop, kernel: Hop) -> bool:

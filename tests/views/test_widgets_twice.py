@@ -79,7 +79,8 @@ def test_the_stage_goes_on_where_only_the_kernel_does(twice):
     pair = twice.both.pair._replace(model=lost, parting=parting(lost, twice.both.pair.kernel))
     twice.both.show(network, pair, "a1 pings b1")
     steps = twice.both.stage.script["steps"]
-    assert len(steps) == 1 + 10 and [k for k, step in enumerate(steps) if step["parts"]] == [4]
+    assert len(steps) == 1 + 10 and [k for k, step in enumerate(steps) if step["parts"]] == [3]
+    assert steps[3]["says"].startswith("model: hop 3 of 3: the VPC loses the packet")
     assert steps[4]["says"].startswith("model: nothing more; kernel: forwarded") and steps[4]["title"] == "node-b"
 
 

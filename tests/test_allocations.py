@@ -143,18 +143,19 @@ def test_a_pod_of_another_family_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("on_it", "severity"),
+    ("others", "severity"),
     [
         ((), "error"),
         ((pod("a1", None, phase="Pending"),), "error"),
         ((pod("a1", "192.168.0.10", host_network=True),), "error"),
         ((pod("a1", "192.168.1.9"),), "notice"),
+        ((pod("a1", "192.168.1.9"), NODE_B), "error"),
     ],
 )
-def test_a_node_without_podcidr_whose_pods_have_addresses_is_no_flannel_node(
-    on_it: tuple[Pod, ...], severity: str
+def test_a_cluster_without_podcidrs_whose_pods_have_addresses_is_no_flannel(
+    others: tuple[Node | Pod, ...], severity: str
 ) -> None:
-    found = allocation(cluster(node("node-a", None, "192.168.0.10"), *on_it)).findings
+    found = allocation(cluster(node("node-a", None, "192.168.0.10"), *others)).findings
     assert [one.severity for one in found if one.code == "pod-cidr-missing"] == [severity]
 
 

@@ -88,21 +88,20 @@ def pod_cidr_findings(network: Network, cluster: Extent) -> Iterator[Finding]:
     if cluster.cidr is None and any(node.pod_cidr for node in network.nodes.values()):
         message = f"the podCIDRs lie too far apart for one cluster CIDR (/{WIDEST} at most)"
         yield Finding("warning", "pod-cidrs-scattered", "cluster", message, SHOW_POD_CIDRS)
+    elsewhere = _addressed_from_elsewhere(network)
     for node in network.nodes.values():
-        yield from _own_cidr_findings(network, node, cluster)
+        yield from _own_cidr_findings(node, cluster, elsewhere=node.name in elsewhere)
     yield from _overlaps(node for node in network.nodes.values() if node.pod_cidr is not None)
 
 
-def _own_cidr_findings(network: Network, node: Node, cluster: Extent) -> Iterator[Finding]:
+def _own_cidr_findings(node: Node, cluster: Extent, *, elsewhere: bool) -> Iterator[Finding]:
     command = _show_node(node.name, "-o jsonpath='{.spec.podCIDR}{\"\\n\"}'")
     if node.pod_cidr is None and node.pod_cidr_text:
         message = f"has podCIDR {node.pod_cidr_text}, which is no IPv4 network: which addresses its pods get is unknown"
         yield Finding("notice", "pod-cidr-unknown", node.name, message, command)
         return
-    if node.pod_cidr is None and _has_addresses(network, node.name):
-        message = (
-            "has no podCIDR, yet its pods have addresses: they come from elsewhere, as with Terway, or the dump was cut"
-        )
+    if node.pod_cidr is None and elsewhere:
+        message = "has no podCIDR, nor has any node, and its pods have addresses: from elsewhere, as with Terway"
         yield Finding("notice", "pod-cidr-missing", node.name, message, command)
         return
     if node.pod_cidr is None:
@@ -117,10 +116,11 @@ def _own_cidr_findings(network: Network, node: Node, cluster: Extent) -> Iterato
         yield Finding("error", "pod-cidr-outside-cluster", node.name, message, SHOW_CLUSTER_CIDR)
 
 
-def _has_addresses(network: Network, node: str) -> bool:
-    """Return whether a pod of a node has an address that is not the node's own."""
-    pods = (network.pods[place] for place in network.pods_on(node))
-    return any((pod.ip is not None or pod.other_ips) and not pod.host_network for pod in pods)
+def _addressed_from_elsewhere(network: Network) -> set[str | None]:
+    """Return the nodes whose pods have addresses of their own, where no node has a podCIDR: this is no flannel."""
+    if any(node.pod_cidr or node.pod_cidr_text for node in network.nodes.values()):
+        return set()
+    return {pod.node for pod in network.pods.values() if (pod.ip or pod.other_ips) and not pod.host_network}
 
 
 class _Held(NamedTuple):

@@ -204,6 +204,7 @@ class Driver:
             else:
                 self._act(control, element, turn)
             area.soon("taken", ANSWER, before)
+            self.lab.wait_for_kernel()  # until then the button that confirms may be asleep, and another one awake
             if area.shown(ANSWER) == before:
                 alarm = area.shown(ALARM)
                 any(self._is_heard(button, area, before, alarm) for button in self._confirmers(element))

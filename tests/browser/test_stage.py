@@ -533,10 +533,10 @@ def test_no_text_of_a_dump_runs(offline: BrowserContext, tmp_path: Path, name: s
         text = written({"stage": {"script": script.plain(), "step": 0, "answers": []}}, script.says)
         file = tmp_path / "hostile.html"
         file.write_text(re.sub(r"<meta http-equiv[^>]*>", "", text), "utf-8")
-        visit(offline.new_page(), file, asks=bool(script.questions))
+        visit(offline.new_page(), file, asks=bool(script.questions), walks=len(script.steps) > 1)
 
 
-def visit(page: Page, file: Path, *, asks: bool) -> None:
+def visit(page: Page, file: Path, *, asks: bool, walks: bool) -> None:
     """Open whatever a stage has to open, and find nothing that runs or leads away."""
     ran: list[str] = []
     page.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
@@ -544,9 +544,10 @@ def visit(page: Page, file: Path, *, asks: bool) -> None:
     page.goto(file.as_uri())
     if asks:
         page.locator(".fv-choices button").first.click()
-    page.locator(".fv-twin summary").click()
-    for _ in range(3):
-        page.get_by_role("slider").press("ArrowRight")
+    if walks:
+        page.locator(".fv-twin summary").click()
+        for _ in range(3):
+            page.get_by_role("slider").press("ArrowRight")
     for opened in page.locator("svg [aria-description^=look]").all():
         opened.press("Enter")
         page.locator(".fv-inside button").click()

@@ -213,7 +213,8 @@ class _Comparison:
         if model is None or kernel is None:
             yield from _differing(f"{what} is there", model is not None, kernel is not None)
             return
-        own = self.lot == NEVER and model.inner is None and self._asked_for_a_port()
+        told = self._asked_for_a_port() and (not model.answer or self._answers_as_asked())
+        own = told and self.lot == NEVER and model.inner is None
         names = (*(("sport", "dport") if own else ()), *(("size",) if model.dont_fragment else ()))
         yield from _fields(what, model, kernel, (*IN_A_QUOTE, *names))
 

@@ -82,6 +82,14 @@ CASES = [
     ),
     found("an answer to oneself fits lo", [Sent("node-a", "node-a", "udp", dport=53, size=1600)]),
     found(
+        "an error quotes an answer to a broadcast",
+        [Sent("b1", "192.168.0.255", "udp", dport=443)],
+        ("duplicate-pod-cidr", "node-b"),
+        backend="host-gw",
+        fabric="switch",
+        rules="head",
+    ),
+    found(
         "an error tells the Internet of a reset",
         [Sent("a2", "Internet", "tcp", dport=443, served=False)],
         ("veth-detached", "default/a2"),

@@ -67,15 +67,16 @@ def _answer(
     return ordered[0], runner_up
 
 
+MAIN = 254
+MAIN_RULE = PolicyRule(32766, MAIN)  # the kernel's own: ip-rule(8)
+
+
 def fib(tables: Tables) -> Fib[Route]:
     """Return the index of a Linux place's main table."""
     found: Fib[Route] | None = tables.memo.get("fib")
     if found is None:
         found = tables.memo["fib"] = _fib_of(tables, MAIN)
     return found
-
-
-MAIN = 254
 
 
 def route_for(
@@ -93,14 +94,19 @@ def route_for(
 def deciding_rule(tables: Tables, dst: IPv4Address, src: IPv4Address | None, in_dev: str | None) -> PolicyRule | None:
     """Return the first policy rule that matches and whose table has a route; None: the main table is asked."""
     matching = (rule for rule in _by_priority(tables) if _applies(rule, dst, src, in_dev))
-    return next((r for r in matching if _fib_of(tables, r.table).decide(int(dst))[0] is not None), None)
+    found = next((r for r in matching if _fib_of(tables, r.table).decide(int(dst))[0] is not None), None)
+    return None if found is MAIN_RULE else found
 
 
 def _by_priority(tables: Tables) -> tuple[PolicyRule, ...]:
-    """Return the rules of one's own, the lowest priority first; of equals the first one, as fib_nl_newrule has them."""
+    """Return all rules but that of the local table, the lowest priority first; of equals the first one.
+
+    Source: net/core/fib_rules.c, fib_nl_newrule.
+    """
     found: tuple[PolicyRule, ...] | None = tables.memo.get("by priority")
     if found is None:
-        found = tables.memo["by priority"] = tuple(sorted(tables.policy, key=lambda rule: rule.priority))
+        rules = sorted((MAIN_RULE, *tables.policy), key=lambda rule: rule.priority)
+        found = tables.memo["by priority"] = tuple(rules)
     return found
 
 

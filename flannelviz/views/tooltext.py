@@ -53,14 +53,14 @@ def route_lines(routes: Iterable[Route], table: int = MAIN, linkdown: Container[
 
 
 def ip_rule(tables: Tables) -> str:
-    """Return what `ip rule` prints: the kernel's three rules, and those of one's own between them.
+    """Return what `ip rule` prints: the kernel's three rules, and those of one's own among them.
 
     Source: iproute2 ip/iprule.c; a tab follows the priority there.
     """
-    own = sorted(tables.policy, key=lambda rule: rule.priority)
-    kernel = [(0, "local"), (32766, "main"), (32767, "default")]
-    first, *last = [f"{priority}: from all lookup {name}" for priority, name in kernel]
-    return _lines(tables, "routes", [first, *map(policy_text, own), *last])
+    kernel = ((0, "local"), (32766, "main"), (32767, "default"))
+    lines = [(priority, f"{priority}: from all lookup {name}") for priority, name in kernel]
+    lines += [(rule.priority, policy_text(rule)) for rule in tables.policy]
+    return _lines(tables, "routes", [line for _, line in sorted(lines, key=lambda pair: pair[0])])
 
 
 def ip_addr(network: Network, place: str) -> str:

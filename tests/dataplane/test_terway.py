@@ -136,6 +136,14 @@ def test_the_first_rule_that_matches_and_whose_table_has_a_route(
     assert (rule.priority if rule else None) == priority
 
 
+@pytest.mark.parametrize(("priority", "asked"), [(32765, True), (32766, False), (32767, False)])
+def test_behind_the_rule_of_the_main_table_only_what_has_no_route_there_is_asked(priority: int, asked: bool) -> None:
+    rule, other = PolicyRule(priority, 77), Route(EVERYWHERE, "eth1", table=77)
+    both = replace(TABLES, policy=(rule,), routes=(Route(EVERYWHERE, "eth0"), other))
+    assert deciding_rule(both, IPv4Address("8.8.8.8"), None, None) == (rule if asked else None)
+    assert deciding_rule(replace(both, routes=(other,)), IPv4Address("8.8.8.8"), None, None) == rule
+
+
 def test_of_two_rules_of_one_priority_the_older_one_is_asked() -> None:
     own = IPv4Address("192.168.0.1")
     assert deciding_rule(TABLES, own, None, None) == TABLES.policy[1]

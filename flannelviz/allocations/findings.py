@@ -88,9 +88,9 @@ def pod_cidr_findings(network: Network, cluster: Extent) -> Iterator[Finding]:
     if cluster.cidr is None and any(node.pod_cidr for node in network.nodes.values()):
         message = f"the podCIDRs lie too far apart for one cluster CIDR (/{WIDEST} at most)"
         yield Finding("warning", "pod-cidrs-scattered", "cluster", message, SHOW_POD_CIDRS)
-    elsewhere = _addressed_from_elsewhere(network)
+    elsewhere = _is_addressed_from_elsewhere(network)
     for node in network.nodes.values():
-        yield from _own_cidr_findings(node, cluster, elsewhere=node.name in elsewhere)
+        yield from _own_cidr_findings(node, cluster, elsewhere=elsewhere)
     yield from _overlaps(node for node in network.nodes.values() if node.pod_cidr is not None)
 
 
@@ -101,7 +101,7 @@ def _own_cidr_findings(node: Node, cluster: Extent, *, elsewhere: bool) -> Itera
         yield Finding("notice", "pod-cidr-unknown", node.name, message, command)
         return
     if node.pod_cidr is None and elsewhere:
-        message = "has no podCIDR, nor has any node, and its pods have addresses: from elsewhere, as with Terway"
+        message = "has no podCIDR, nor has any node, and yet pods have addresses: from elsewhere, as with Terway"
         yield Finding("notice", "pod-cidr-missing", node.name, message, command)
         return
     if node.pod_cidr is None:
@@ -116,11 +116,11 @@ def _own_cidr_findings(node: Node, cluster: Extent, *, elsewhere: bool) -> Itera
         yield Finding("error", "pod-cidr-outside-cluster", node.name, message, SHOW_CLUSTER_CIDR)
 
 
-def _addressed_from_elsewhere(network: Network) -> set[str | None]:
-    """Return the nodes whose pods have addresses of their own, where no node has a podCIDR: this is no flannel."""
+def _is_addressed_from_elsewhere(network: Network) -> bool:
+    """Return whether pods have addresses of their own though no node has a podCIDR: such a cluster is no flannel."""
     if any(node.pod_cidr or node.pod_cidr_text for node in network.nodes.values()):
-        return set()
-    return {pod.node for pod in network.pods.values() if (pod.ip or pod.other_ips) and not pod.host_network}
+        return False
+    return any((pod.ip or pod.other_ips) and not pod.host_network for pod in network.pods.values())
 
 
 class _Held(NamedTuple):

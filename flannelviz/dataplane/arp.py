@@ -94,7 +94,8 @@ def reverse_path_ok(
     Source: kernel Documentation/networking/ip-sysctl, the effective value is the larger of `all` and the device's;
     net/ipv4/fib_frontend.c, __fib_validate_source.
     """
-    mode = max(tables.sysctl("net.ipv4.conf.all.rp_filter"), tables.sysctl(f"net.ipv4.conf.{dev}.rp_filter"))
+    own = f"net.ipv4.conf.{dev.replace('.', '/')}.rp_filter"
+    mode = max(tables.sysctl("net.ipv4.conf.all.rp_filter"), tables.sysctl(own))
     if mode == 0:
         return True
     back, _ = route_for(tables, source, dst, out_dev)

@@ -353,7 +353,7 @@ def _forwarding(tables: Tables, dev: str) -> Sysctl:
 
     Source: net/ipv4/route.c, ip_route_input_slow, IN_DEV_FORWARD; writing ip_forward writes that of every device.
     """
-    own, found = f"{ALL_IPV4}conf.{dev}.forwarding", IP_FORWARD_UNSET
+    own, found = f"{ALL_IPV4}conf.{dev.replace('.', '/')}.forwarding", IP_FORWARD_UNSET
     for row in tables.sysctls:
         if row.name == own:
             return row

@@ -180,7 +180,7 @@ def _policy(tables: Tables) -> Iterator[str]:
 
 def _settings(tables: Tables) -> Iterator[tuple[str, str]]:
     for row in tables.sysctls:
-        yield row.name.replace(".", "/"), str(row.value)
+        yield row.name.translate(str.maketrans("./", "/.")), str(row.value)  # as sysctl(8): conf.flannel/1
 
 
 def _asked_once(tables: Tables) -> Iterator[tuple[str, str]]:

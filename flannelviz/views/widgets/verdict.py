@@ -21,8 +21,8 @@ UNCHECKED = {
 }
 PART = "\N{EN DASH}"  # the mark of a verdict on a part: neither good nor bad
 IN_PICTURE = (
-    "In the picture below, a triangle with an exclamation mark marks the nodes and pods named here, filled where there "
-    "is an error; rest the pointer on it to read what is wrong."
+    "In the picture below, a triangle with an exclamation mark marks the nodes and pods named here, or the count that "
+    "they are folded into. It is filled where there is an error; rest the pointer on a box to read what is wrong."
 )
 MOST_WARNINGS = 30
 

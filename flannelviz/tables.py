@@ -16,6 +16,7 @@ from zlib import crc32
 CNI0 = "cni0"
 ETH0 = "eth0"
 LO = "lo"
+VXLAN_DEV = "flannel.1"
 VNI, VXLAN_PORT = 1, 8472  # Source: flannel backend/vxlan/device.go; the port is Linux's own default
 VXLAN_OVERHEAD = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
 

@@ -14,6 +14,7 @@ from flannelviz.model import BackendKind, Node
 from flannelviz.tables import (
     ETH0,
     VNI,
+    VXLAN_DEV,
     VXLAN_OVERHEAD,
     VXLAN_PORT,
     Address,
@@ -27,7 +28,6 @@ from flannelviz.tables import (
 )
 
 FLANNELD = "flanneld"
-VXLAN_DEV = "flannel.1"
 
 
 @dataclass(frozen=True, slots=True)

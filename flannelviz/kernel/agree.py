@@ -12,7 +12,7 @@ from typing import NamedTuple
 from flannelviz.kernel.blueprint import SPENT
 from flannelviz.model import INTERNET, VPC
 from flannelviz.packet import Disposition, Flow, Hop, Packet, Step, Trace
-from flannelviz.tables import LO, Rule
+from flannelviz.tables import LO, VXLAN_DEV, Rule
 
 # Ways to end that nobody outside can tell apart, where no error is sent: nothing more is seen.
 SILENT = frozenset(
@@ -163,12 +163,13 @@ class _Comparison:
             yield from self._headers(f"{where} receives", model.received, kernel.received, near, came)
         arrives = model.disposition in HANDED_OVER
         leaves = model.disposition is Disposition.FORWARDED or kernel.out_dev is not None
-        if leaves:
+        if leaves and not _dies_around(model, kernel):
             yield from _differing(f"{where} goes out by", model.out_dev, kernel.out_dev)
         if arrives or (leaves and not _unpacked(model, kernel)):
             near = not arrives and INTERNET not in (model.out_dev, model.place)
             what = "hands over" if arrives else "sends"
-            yield from self._headers(f"{where} {what}", _as_seen(model, kernel), kernel.sent, near, went)
+            left = model.sent.inner if _dies_around(model, kernel) and model.sent.inner else model.sent
+            yield from self._headers(f"{where} {what}", left, kernel.sent, near, went)
         if (kernel.icmp is not None or not self._unseen(model)) and not self._at_a_drawn_port(model):
             yield from _differing(f"{where} answers with", self._icmp(model), self._icmp(kernel))
 
@@ -232,10 +233,10 @@ def _unpacked(model: Hop, kernel: Hop) -> bool:
     return model.out_dev == LO and model.sent.inner is None and kernel.sent.inner is not None
 
 
-def _as_seen(model: Hop, kernel: Hop) -> Packet:
-    """Return what left: where a tunnel's packet dies at once, its device shows only the one that it was put around."""
-    died = model.disposition is not Disposition.FORWARDED
-    return model.sent.inner if died and model.sent.inner is not None and kernel.sent.inner is None else model.sent
+def _dies_around(model: Hop, kernel: Hop) -> bool:
+    """Return whether the packet that a tunnel puts around another dies at once: its device shows the inner one only."""
+    died = model.disposition is not Disposition.FORWARDED and model.sent.inner is not None
+    return died and kernel.sent.inner is None and kernel.out_dev == VXLAN_DEV
 
 
 def _rationed(model: Hop, kernel: Hop) -> bool:

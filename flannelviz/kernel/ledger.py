@@ -47,7 +47,7 @@ EXCUSED: tuple[Entry, ...] = (
         "a missing `net unreachable`",
         "For want of a route the kernel sends five at once to each sender and then one a second (net/ipv4/route.c, "
         "ip_error), and a lab cannot change it. Where one of the first five is missing, it is a difference, and so is "
-        "one that REJECT sends.",
+        "one that REJECT sends; those that it sends in these words count among the five.",
     ),
     Entry(
         "the port or identifier that masquerading draws",
@@ -88,7 +88,8 @@ EXCUSED: tuple[Entry, ...] = (
     Entry(
         "what has not left yet where a packet dies",
         "Where a lab saw it leave by a device, the device and the headers are compared; where it saw none, the model "
-        "may name the device that it was meant for.",
+        "may name the device that it was meant for. Of a tunnel's packet that dies where it is made, a lab sees the "
+        "one inside enter the tunnel, and that one is compared.",
     ),
     Entry(
         "MACs on the way to the Internet",
@@ -101,7 +102,7 @@ CHANGED: tuple[Entry, ...] = (
     Entry(
         "the rates of ICMP errors",
         "A lab sets net.ipv4.icmp_ratelimit and icmp_ratemask to 0, and raises icmp_msgs_per_sec and icmp_msgs_burst, "
-        "so that each lost packet has its ICMP error.",
+        "so that each other lost packet has its ICMP error.",
     ),
     Entry(
         "how long ARP asks",

@@ -121,7 +121,9 @@ class Sender:
         for descriptor in self.watch.ready(0):
             self._read(descriptor, wanted, seen, [])
         seen = whole(seen)
-        self.unreachable.update({(s.place, s.dst) for s in seen if s.out and s.kind.startswith(NET_UNREACHABLE)})
+        told = [s for s in seen if s.kind.startswith(NET_UNREACHABLE)]
+        passed_on = {s.place for s in told if not s.out}
+        self.unreachable.update({(s.place, s.dst) for s in told if s.out and s.place not in passed_on})
         learn(self.learned, seen, wanted.proto)
         if order.proto == "tcp" and not _answered(order, delivered):
             self.echo.start_again()

@@ -13,7 +13,7 @@ from flannelviz.kernel import agrees
 from flannelviz.kernel.blueprint import SPENT
 from flannelviz.model import ServicePlan
 from flannelviz.packet import Disposition, Hop, Packet, Step, Trace
-from flannelviz.topologies import article_plan
+from flannelviz.topologies import article_plan, plan
 from tests.kernel.conftest import MakeLab, counted
 from tests.kernel.test_rules import rejecting
 
@@ -118,6 +118,17 @@ def test_what_an_icmp_error_quotes_is_compared() -> None:
     for changes in ({"ttl": 9}, {"dst": IPv4Address("172.16.8.98")}, {"size": 85}, {"sport": 9}, {"proto": "udp"}):
         (words,) = agrees(UNREACHABLE, quoting(**changes))
         assert words.startswith(f"ICMP error, hop 2 (VPC) receives, in its quote, {next(iter(changes))}: ")
+
+
+def test_of_a_tunnels_packet_that_dies_at_once_the_inner_one_is_compared() -> None:
+    network = break_network(build(plan(2, 2, backend="vxlan", fabric="switch")).network, "eth0-down", "node-b")
+    model = trace(network, "node-a", "b1")
+    (last,) = model.request
+    assert last.sent.inner is not None and last.out_dev == "eth0"
+    entered = with_hop(model, -1, out_dev="flannel.1", sent=last.sent.inner)
+    assert agrees(model, entered) == ()
+    assert agrees(model, with_hop(entered, -1, sent=replace(last.sent.inner, ttl=9)))
+    assert agrees(model, with_hop(entered, -1, out_dev="eth0")), "on the wire it has to be in the tunnel"
 
 
 def test_an_icmp_error_about_a_reset_is_compared_up_to_the_nat_gateway() -> None:

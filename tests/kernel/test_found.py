@@ -90,6 +90,19 @@ CASES = [
         rules="head",
     ),
     found(
+        "a tunnel's packet finds no neighbour on a switch",
+        [Sent("a1", "b1"), Sent("node-a", "b1")],
+        ("eth0-down", "node-b"),
+        backend="vxlan",
+        fabric="switch",
+    ),
+    found(
+        "what comes out of a tunnel needs the permission of its device",
+        [PING],
+        held=on("node-b", Sysctl("net.ipv4.conf.flannel/1.forwarding", 0)),
+        backend="vxlan",
+    ),
+    found(
         "an error tells the Internet of a reset",
         [Sent("a2", "Internet", "tcp", dport=443, served=False)],
         ("veth-detached", "default/a2"),

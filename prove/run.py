@@ -179,6 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
         interrupted = True
     _report(run, time.monotonic() - started, interrupted)
     if interrupted:
+        _name(run, "disagreements", run.found)
         return INTERRUPTED
     if run.found:
         return _show(run)
@@ -258,7 +259,12 @@ def _show(run: Run) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted while a disagreement was shrunk")
         status = INTERRUPTED
-    if rest:
-        numbers = ", ".join(str(found.number) for found in rest)
-        print(f"\nmore of them, each by python -m prove --seed {run.seed} --case NUMBER: {numbers}")
+    _name(run, "more of them", rest)
     return status
+
+
+def _name(run: Run, what: str, found: list[Disagreement]) -> None:
+    """Print the numbers of disagreements that are not shown."""
+    if found:
+        numbers = ", ".join(str(one.number) for one in found)
+        print(f"\n{what}, each by python -m prove --seed {run.seed} --case NUMBER: {numbers}")

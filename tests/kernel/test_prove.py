@@ -330,6 +330,19 @@ def test_an_interrupt_while_shrinking_tells_what_was_found(
     )
 
 
+def test_an_interrupt_names_what_disagreed_so_far(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(into: Run, packets: int, jobs: int) -> None:
+        into.found.append(Disagreement(7, Case(plan(2, 1), (), (PING,)), ("x",)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "why_not", lambda: None)
+    monkeypatch.setattr(run, "run_all", interrupted)
+    assert run.main(["--seed", "3"]) == INTERRUPTED
+    assert capsys.readouterr().out.endswith("\ndisagreements, each by python -m prove --seed 3 --case NUMBER: 7\n")
+
+
 # --- the ledger ------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from flannelviz.dataplane.trace import destination_address
@@ -23,6 +23,7 @@ from prove.tally import Tally, lines
 
 AGAIN = 6  # times that a case with a disagreement is asked once more, until each lot has fallen as before
 EACH = 500  # packets after which a run without a terminal says how far it has come
+LOOK_UP = 0.2  # seconds after which the main thread sees an interrupt at the latest
 MOST_LOST = 3  # labs that may fail before a run is given up
 SHOWN = 3  # disagreements of one run that are shrunk; each takes about a minute
 AGREED, DISAGREED, NO_LAB, INTERRUPTED = 0, 1, 2, 130
@@ -214,13 +215,24 @@ def run_all(run: Run, packets: int, jobs: int) -> None:
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            for done in as_completed([pool.submit(work) for _ in range(jobs)]):
-                done.result()
+            _wait_for([pool.submit(work) for _ in range(jobs)])
         except BaseException:
             run.stop.set()
             raise
         finally:
             _progress(run, 0)
+
+
+def _wait_for(jobs: list[Future[None]]) -> None:
+    """Wait until all jobs are done; looking up now and then, as an interrupt wakes no thread that is about to wait.
+
+    Raises: what a job raises.
+    """
+    left = set(jobs)
+    while left:
+        done, left = wait(left, LOOK_UP)
+        for job in done:
+            job.result()
 
 
 def _progress(run: Run, packets: int) -> None:

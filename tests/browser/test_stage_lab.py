@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import nbformat
@@ -31,9 +33,6 @@ shown = stage.journey(network, trace(network, "a1", "b1"), [question], trace=tra
 shown
 """
 ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
-# A kernel answers widgets even while a cell runs; one that sleeps for so long answers nobody.
-SLEEP = "import os, signal, subprocess as s; s.Popen(f'sleep 12; kill -CONT {os.getpid()}', shell=True)"
-ASLEEP = f"session.kernel.requestExecute({{code: `{SLEEP}; os.kill(os.getpid(), signal.SIGSTOP)`}})"
 BROKEN_CHAIN = "stage => getComputedStyle(stage.parentElement, '::before').content"
 PYTHON = """async code => {
     const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
@@ -156,10 +155,14 @@ def test_what_is_folded_is_found_opened_and_chosen(lab: LabPage, work: Path) -> 
     lab.command("notebook:run-cell")
     expect(page.locator(".fv-stage").nth(1).locator(".fv-counter")).to_have_text("hop 2 of 10")
     lab.check_clean()
-    page.evaluate(f"() => {{ window.jupyterapp.shell.currentWidget.sessionContext.{ASLEEP} }}")
-    one.get_by_role("searchbox").fill("node-299")
-    one.get_by_role("searchbox").press("Enter")
-    expect(one.locator(".fv-message")).to_contain_text("kernel that is busy answers", timeout=8000)
+    kernel = int(page.evaluate(PYTHON, "__import__('os').getpid()"))
+    os.kill(kernel, signal.SIGSTOP)  # it answers widgets even while a cell runs, and nobody while it is stopped
+    try:
+        one.get_by_role("searchbox").fill("node-299")
+        one.get_by_role("searchbox").press("Enter")
+        expect(one.locator(".fv-message")).to_contain_text("kernel that is busy answers", timeout=8000)
+    finally:
+        os.kill(kernel, signal.SIGCONT)
     expect(box.and_(page.locator(":focus"))).to_contain_text("node-299: ", timeout=20000)
     lab.shut_kernel_down()
     one.get_by_role("slider").press("ArrowRight")

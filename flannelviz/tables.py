@@ -16,6 +16,7 @@ from zlib import crc32
 CNI0 = "cni0"
 ETH0 = "eth0"
 LO = "lo"
+MAIN = 254  # the route table that is asked where no rule says otherwise: ip-route(8)
 VXLAN_DEV = "flannel.1"
 VNI, VXLAN_PORT = 1, 8472  # Source: flannel backend/vxlan/device.go; the port is Linux's own default
 VXLAN_OVERHEAD = 50  # bytes: inner Ethernet 14 + VXLAN 8 + UDP 8 + outer IPv4 20
@@ -77,7 +78,7 @@ class Route:
     scope: str = ""
     onlink: bool = False
     metric: int = 0
-    table: int = 254  # main
+    table: int = MAIN
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
 
 
@@ -168,6 +169,12 @@ class Sysctl:
     name: str
     value: int
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
+
+
+@cache
+def device_setting(dev: str, name: str) -> str:
+    """Return what sysctl(8) calls the IPv4 setting `name` of a device: a dot in the device's name is a slash there."""
+    return f"net.ipv4.conf.{dev.replace('.', '/')}.{name}"
 
 
 @dataclass(frozen=True, slots=True)

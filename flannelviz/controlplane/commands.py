@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from flannelviz.packet import AnyRow
 from flannelviz.tables import (
+    MAIN,
     VNI,
     VXLAN_PORT,
     Address,
@@ -25,7 +26,6 @@ from flannelviz.tables import (
     Sysctl,
 )
 
-MAIN = 254
 VXLAN = f"id {VNI} dstport {VXLAN_PORT} nolearning dev eth0"  # Source: flannel backend/vxlan/device.go
 Placed = tuple[str, AnyRow]  # a place and a row there
 

@@ -15,6 +15,7 @@ from flannelviz.model import VPC, Ecs, VSwitch
 from flannelviz.tables import (
     ETH0,
     LO,
+    MAIN,
     Address,
     Eni,
     File,
@@ -92,7 +93,7 @@ def pod_wired(tables: Tables, node: str, pod: str, address: IPv4Address, mtu: in
     wired = tables.adding(
         Link(name, "veth", _host_mac(pod), mtu, peer=(pod, ETH0), origin=origin),
         Route(host, name, scope="link", origin=origin),
-        PolicyRule(TO_POD, 254, dst=host, origin=origin),
+        PolicyRule(TO_POD, MAIN, dst=host, origin=origin),
         PolicyRule(FROM_POD, ENI_TABLE, src=host, in_dev=name, origin=origin),
     )
     return replace(wired, policy=tuple(sorted(wired.policy, key=lambda rule: rule.priority)))

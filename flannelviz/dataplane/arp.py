@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flannelviz.dataplane.lookup import local_address, route_for, vpc_fib
 from flannelviz.model import VPC, derived_mac
 from flannelviz.network import Network
-from flannelviz.tables import ETH0, Eni, Link, Port, Tables, veth_name
+from flannelviz.tables import ETH0, Eni, Link, Port, Tables, device_setting, veth_name
 
 # Every frame that an ECS gets from the VPC, and every ARP answer, carries this MAC.
 # Source: public ECS packet captures; Terway hard-codes it.
@@ -94,8 +94,7 @@ def reverse_path_ok(
     Source: kernel Documentation/networking/ip-sysctl, the effective value is the larger of `all` and the device's;
     net/ipv4/fib_frontend.c, __fib_validate_source.
     """
-    own = f"net.ipv4.conf.{dev.replace('.', '/')}.rp_filter"
-    mode = max(tables.sysctl("net.ipv4.conf.all.rp_filter"), tables.sysctl(own))
+    mode = max(tables.sysctl(device_setting(each, "rp_filter")) for each in ("all", dev))
     if mode == 0:
         return True
     back, _ = route_for(tables, source, dst, out_dev)

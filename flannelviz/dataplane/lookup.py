@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
 from typing import Generic, NamedTuple, TypeVar
 
-from flannelviz.tables import Address, PolicyRule, Route, RouteEntry, Tables, VpcTables
+from flannelviz.tables import MAIN, Address, PolicyRule, Route, RouteEntry, Tables, VpcTables
 
 Row = TypeVar("Row", Route, RouteEntry)
 
@@ -67,7 +67,6 @@ def _answer(
     return ordered[0], runner_up
 
 
-MAIN = 254
 MAIN_RULE = PolicyRule(32766, MAIN)  # the kernel's own: ip-rule(8)
 
 

@@ -11,12 +11,11 @@ from flannelviz.kernel.blueprint import Blueprint, Cable, Machine, Plug
 from flannelviz.kernel.router import WIRE, cables, is_narrow, outside, router
 from flannelviz.model import VPC
 from flannelviz.network import Network
-from flannelviz.tables import CNI0, ETH0, VNI, VXLAN_PORT, Address, FdbEntry, Lan, Link, Port, Tables
+from flannelviz.tables import CNI0, ETH0, MAIN, VNI, VXLAN_PORT, Address, FdbEntry, Lan, Link, Port, Tables
 from flannelviz.views.text import iptables_save, route_lines
 
 # How long a kernel asks in vain before it gives a neighbour up: once, for a moment, where it would take three seconds.
 ASKED_ONCE = (("mcast_solicit", "1"), ("retrans_time_ms", "40"))
-MAIN = 254
 
 
 def blueprint(network: Network) -> Blueprint:

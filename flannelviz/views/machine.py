@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flannelviz.network import Network
-from flannelviz.tables import ETH0, Link, Route, Tables
+from flannelviz.tables import ETH0, MAIN, Link, Route, Tables
 from flannelviz.views.fold import Shown, rules, tables_of
 from flannelviz.views.podlan import PAD, UNKNOWN, Item, host_height, host_pods, lan_height, pod_lan
-from flannelviz.views.rowtext import MAIN, route_text
+from flannelviz.views.rowtext import route_text
 from flannelviz.views.shapes import Box, RowKind, RowLabel, State, Wire, ident, wire_id
 from flannelviz.views.theme import ADVANCE, BOLD_ADVANCE, NORMAL, SMALL, room_for, shorten
 

@@ -9,6 +9,7 @@ from typing import Any
 from flannelviz.model import visible
 from flannelviz.packet import Flow, FlowKey, Step
 from flannelviz.tables import (
+    MAIN,
     Address,
     Chain,
     Eni,
@@ -26,7 +27,6 @@ from flannelviz.tables import (
 )
 from flannelviz.views.ruletext import rule_text
 
-MAIN = 254
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 

@@ -13,10 +13,10 @@ from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import VPC, Node, Pod, visible
 from flannelviz.network import Network
 from flannelviz.packet import Learned
-from flannelviz.tables import FdbEntry, Link, Route, RouteEntry, RouteTable, Tables, VpcTables
+from flannelviz.tables import MAIN, FdbEntry, Link, Route, RouteEntry, RouteTable, Tables, VpcTables
 from flannelviz.views.learned import flows_at
 from flannelviz.views.podlan import UNKNOWN
-from flannelviz.views.rowtext import MAIN, fdb_text, flow_text, link_state, neighbor_text, policy_text, route_text
+from flannelviz.views.rowtext import fdb_text, flow_text, link_state, neighbor_text, policy_text, route_text
 from flannelviz.views.ruletext import iptables_save
 
 NOWHERE = Network()

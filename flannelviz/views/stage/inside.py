@@ -14,6 +14,7 @@ from flannelviz.model import INTERNET, VPC, visible
 from flannelviz.network import Network
 from flannelviz.packet import AnyRow, Flow
 from flannelviz.tables import (
+    MAIN,
     UNKNOWN_ORIGIN,
     Address,
     Chain,
@@ -33,7 +34,7 @@ from flannelviz.tables import (
     VpcTables,
 )
 from flannelviz.views.light import row_id
-from flannelviz.views.rowtext import MAIN, row_text
+from flannelviz.views.rowtext import row_text
 from flannelviz.views.shapes import Box
 from flannelviz.views.stage.tracks import tracks
 from flannelviz.views.text import place_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flannelviz.dataplane import nat
+from flannelviz.dataplane import checks, nat
 from flannelviz.dataplane.arp import reverse_path_ok
 from flannelviz.dataplane.egress import (
     answer_with,
@@ -18,17 +18,14 @@ from flannelviz.dataplane.egress import (
     too_large,
     unknown,
 )
-from flannelviz.dataplane.lookup import broadcast_of, local_address, primary_address, route_for
+from flannelviz.dataplane.lookup import broadcast_of, local_address, primary_address
 from flannelviz.dataplane.tunnel import encapsulated, vxlan_device
 from flannelviz.dataplane.visit import Memory, Visit
 from flannelviz.network import Network
 from flannelviz.packet import Disposition, Hop, Packet
-from flannelviz.tables import LO, VNI, VXLAN_PORT, Address, Link, Origin, Route, Sysctl, Tables
+from flannelviz.tables import LO, VNI, VXLAN_PORT, Address, Link, Route, Tables
 
-IP_FORWARD = "net.ipv4.ip_forward"
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
-IP_FORWARD_UNSET = Sysctl(IP_FORWARD, 0, Origin("kernel", "default"))
-ALL_IPV4 = "net.ipv4."  # how the names of such settings begin
 
 
 def forward(network: Network, place: str, packet: Packet, in_dev: str | None, memory: Memory) -> Hop:
@@ -51,12 +48,12 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
     if own is not None:
         return _to_oneself(visit, tables, own)
     if broadcast_of(tables, packet.dst):
-        return _broadcast(visit, tables)
+        return checks.broadcast(visit, tables)
     if "routes" in tables.unknown:
         return unknown(visit, "routes", ("ip route get {}", packet.dst))
     route, runner_up = routed(visit, tables, None)
     if route is None:
-        return _no_route(visit, asking=("ip route get {}", packet.dst))
+        return checks.no_route(visit, asking=("ip route get {}", packet.dst))
     source = packet.src or source_address(tables, route)
     visit.note(
         "route",
@@ -66,7 +63,7 @@ def _originate(visit: Visit, tables: Tables) -> Disposition:
         now=packet if packet.src is not None else replace(packet, src=source),
         asking=("ip route get {}", packet.dst),
     )
-    refused = _kept_on_lo(visit, tables, route) or too_large(visit, tables, route, "")
+    refused = checks.kept_on_lo(visit, tables, route) or too_large(visit, tables, route, "")
     return refused or _through_output(visit, tables, route)
 
 
@@ -107,7 +104,7 @@ def _looped_back(visit: Visit, tables: Tables) -> Disposition:
     """Return what becomes of a packet that leaves by lo and comes in by it; conntrack has finished with it by then."""
     nat.leaving(visit, tables, None, LO)
     return (
-        _loopback_down(visit, tables)
+        checks.loopback_down(visit, tables)
         or filtered(visit, tables, "INPUT", LO, None)
         or _decapsulated(visit, tables)
         or Disposition.ACCEPTED
@@ -129,33 +126,10 @@ def _rerouted(visit: Visit, tables: Tables, dev: str) -> Disposition:
         return filtered(visit, tables, "OUTPUT", None, dev) or _looped_back(visit, tables)
     route, runner_up = routed(visit, tables, None)
     if route is None:
-        return _no_route(visit, asking)
+        return checks.no_route(visit, asking)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
-    refused = _kept_on_lo(visit, tables, route) or filtered(visit, tables, "OUTPUT", None, dev)
+    refused = checks.kept_on_lo(visit, tables, route) or filtered(visit, tables, "OUTPUT", None, dev)
     return refused or _sent_on(visit, tables, route, None)
-
-
-def _kept_on_lo(visit: Visit, tables: Tables, route: Route) -> Disposition | None:
-    """Return SOURCE_REJECTED if a packet from 127.0.0.0/8 would leave by another device than lo.
-
-    Source: net/ipv4/route.c, __mkroute_output, where route_localnet is 0.
-    """
-    src = visit.packet.src
-    if src is None or not src.is_loopback or route.dev == LO:
-        return None
-    saying = ("source {} is an address of lo, and may not leave by {}", src, route.dev)
-    visit.note("local", saying, local_address(tables, src), asking=("ip addr show lo",))
-    return Disposition.SOURCE_REJECTED
-
-
-def _loopback_down(visit: Visit, tables: Tables) -> Disposition | None:
-    if "fixed_links" in tables.unknown:
-        return unknown(visit, "links", ("ip link show lo",))
-    link = tables.link(LO)
-    if link is not None and link.up:
-        return None
-    visit.note("link", ("lo is down, and own addresses are reached over it",), link, asking=("ip link show lo",))
-    return Disposition.LINK_DOWN
 
 
 # --- come in by a device ---------------------------------------------------------------------------------------------
@@ -169,18 +143,8 @@ def _arrive(visit: Visit, tables: Tables, in_dev: str) -> Disposition:
     if link.master is not None:
         return _arrive_at_bridge(visit, tables, link)
     if visit.packet.dst_mac and visit.packet.dst_mac != link.mac:
-        return _not_for_me(visit, link)
+        return checks.not_for_me(visit, link)
     return _receive(visit, tables, in_dev)
-
-
-def _not_for_me(visit: Visit, link: Link) -> Disposition:
-    visit.note(
-        "link",
-        ("the frame is for {}, {} is {}: ignored", visit.packet.dst_mac, link.name, link.mac),
-        link,
-        asking=("ip link show {}", link.name),
-    )
-    return Disposition.UNDELIVERABLE
 
 
 def _arrive_at_bridge(visit: Visit, tables: Tables, port: Link) -> Disposition:
@@ -216,7 +180,7 @@ def _seen_by_iptables(visit: Visit, tables: Tables, bridge: Link, port: Link) ->
         return None
     own = local_address(tables, packet.dst)
     route, runner_up = routed(visit, tables, bridge.name) if own is None else (None, None)
-    if route is None or route.dev != bridge.name or not _forwarding(tables, bridge.name).value:
+    if route is None or route.dev != bridge.name or not checks.forwarding(tables, bridge.name).value:
         visit.packet = replace(packet, dst_mac=bridge.mac)
         return None
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, bridge.name)
@@ -253,37 +217,22 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
     packet = visit.packet
     assert packet.src is not None, "a packet on the wire has a source"
     if packet.dst.is_loopback:
-        return _loopback_from_outside(visit, tables)
+        return checks.loopback_from_outside(visit, tables)
     own, broadcast = local_address(tables, packet.dst), broadcast_of(tables, packet.dst)
     stays, own_source = own or broadcast, local_address(tables, packet.src)
-    if own_source is not None and (stays is not None or _forwarding(tables, dev).value):  # else it is dropped first
-        return _own_from_outside(visit, own_source)
+    if own_source is not None and (
+        stays is not None or checks.forwarding(tables, dev).value
+    ):  # else dropped first
+        return checks.own_from_outside(visit, own_source)
     if stays is None:
         return _forward_on(visit, tables, dev)
     if "routes" not in tables.unknown and not reverse_path_ok(tables, dev, packet.src, packet.dst):
-        return _reverse_path_failed(visit, tables, dev)
+        return checks.reverse_path_failed(visit, tables, dev)
     if own is not None:
         asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
         visit.note("local", ("{} is an own address: delivered here", packet.dst), own, asking=asking)
         return _deliver(visit, tables, dev)
-    return _deliver(visit, tables, dev) if packet.proto == "udp" else _broadcast(visit, tables)
-
-
-def _loopback_from_outside(visit: Visit, tables: Tables) -> Disposition:
-    """Return UNDELIVERABLE: nothing that comes in by a wire is for 127.0.0.0/8, which is lo's alone.
-
-    Source: net/ipv4/route.c, ip_route_input_slow: a martian destination, where route_localnet is 0.
-    """
-    dst = visit.packet.dst
-    saying = ("destination {} is an address of lo, and this came from outside: a martian", dst)
-    visit.note("local", saying, local_address(tables, dst), asking=("ip addr show lo",))
-    return Disposition.UNDELIVERABLE
-
-
-def _own_from_outside(visit: Visit, own: Address) -> Disposition:
-    saying = ("source {} is an own address, from outside: a martian", visit.packet.src)
-    visit.note("local", saying, own, asking=("ip addr",))
-    return Disposition.SOURCE_REJECTED
+    return _deliver(visit, tables, dev) if packet.proto == "udp" else checks.broadcast(visit, tables)
 
 
 def _deliver(visit: Visit, tables: Tables, dev: str) -> Disposition:
@@ -312,7 +261,7 @@ def _decapsulated(visit: Visit, tables: Tables) -> Disposition | None:
         "vxlan", ("{} unpacks it, VNI {}", dev.name, VNI), dev, now=inner, asking=("ip -d link show {}", dev.name)
     )
     visit.prerouted = False
-    return _receive(visit, tables, dev.name) if inner.dst_mac == dev.mac else _not_for_me(visit, dev)
+    return _receive(visit, tables, dev.name) if inner.dst_mac == dev.mac else checks.not_for_me(visit, dev)
 
 
 # --- forwarded -------------------------------------------------------------------------------------------------------
@@ -323,82 +272,19 @@ def _forward_on(visit: Visit, tables: Tables, dev: str) -> Disposition:
     asking = ("ip route get {} from {} iif {}", packet.dst, packet.src, dev)
     if "routes" in tables.unknown:
         return unknown(visit, "routes", asking)
-    if not _forwarding(tables, dev).value:
-        return _forwarding_disabled(visit, tables, dev)
+    if not checks.forwarding(tables, dev).value:
+        return checks.forwarding_disabled(visit, tables, dev)
     route, runner_up = routed(visit, tables, dev)
     if route is None:
         answer_with(visit, tables, "net unreachable")
-        return _no_route(visit, asking)
+        return checks.no_route(visit, asking)
     if packet.src is not None and not reverse_path_ok(tables, dev, packet.src, packet.dst, route.dev):
-        return _reverse_path_failed(visit, tables, dev, route.dev)
+        return checks.reverse_path_failed(visit, tables, dev, route.dev)
     visit.note("route", ("{} matches {}", packet.dst, route.dst), route, runner_up, asking=asking)
     return (
-        _too_old(visit, tables)
+        checks.too_old(visit, tables)
         or too_large(visit, tables, route, "fragmentation needed")
-        or _decrement(visit, tables, dev)
+        or checks.decrement(visit, tables, dev)
         or filtered(visit, tables, "FORWARD", dev, route.dev)
         or _sent_on(visit, tables, route, dev)
     )
-
-
-def _forwarding_disabled(visit: Visit, tables: Tables, dev: str) -> Disposition:
-    row = _forwarding(tables, dev)
-    saying = ("{} is 0: dropped in silence", row.name.removeprefix(ALL_IPV4))
-    visit.note("sysctl", saying, row, asking=("sysctl {}", row.name))
-    return Disposition.FORWARDING_DISABLED
-
-
-def _forwarding(tables: Tables, dev: str) -> Sysctl:
-    """Return the setting that allows to forward what comes in by `dev`: its own, else the one for all devices.
-
-    Source: net/ipv4/route.c, ip_route_input_slow, IN_DEV_FORWARD; writing ip_forward writes that of every device.
-    """
-    own, found = f"{ALL_IPV4}conf.{dev.replace('.', '/')}.forwarding", IP_FORWARD_UNSET
-    for row in tables.sysctls:
-        if row.name == own:
-            return row
-        if row.name == IP_FORWARD:
-            found = row
-    return found
-
-
-def _reverse_path_failed(visit: Visit, tables: Tables, dev: str, out_dev: str | None = None) -> Disposition:
-    src, dst = visit.packet.src, visit.packet.dst
-    back = route_for(tables, src, dst, out_dev)[0] if src is not None else None
-    saying = ("rp_filter: {} does not come back by {}: dropped", src, dev)
-    from_there = ("ip route get {} from {} iif {}", src, dst, out_dev)
-    asking = from_there if tables.policy and out_dev else ("ip route get {}", src)
-    visit.note("rp_filter", saying, back, asking=asking)
-    return Disposition.SOURCE_REJECTED
-
-
-def _too_old(visit: Visit, tables: Tables) -> Disposition | None:
-    if visit.packet.ttl > 1:
-        return None
-    asking = ("traceroute -n {}", visit.packet.dst)
-    visit.note("ttl", ("TTL is {}: it may not be forwarded again", visit.packet.ttl), asking=asking)
-    answer_with(visit, tables, "time exceeded")
-    return Disposition.TTL_EXCEEDED
-
-
-def _decrement(visit: Visit, tables: Tables, dev: str) -> Disposition | None:
-    ttl, row = visit.packet.ttl, _forwarding(tables, dev)
-    saying = ("{} is 1: TTL {} -> {}", row.name.removeprefix(ALL_IPV4), ttl, ttl - 1)
-    visit.note("sysctl", saying, row, now=replace(visit.packet, ttl=ttl - 1), asking=("sysctl {}", row.name))
-    return None
-
-
-# --- answers that are no delivery ------------------------------------------------------------------------------------
-
-
-def _no_route(visit: Visit, asking: tuple[object, ...]) -> Disposition:
-    visit.note("route", ("no route to {}", visit.packet.dst), asking=asking)
-    return Disposition.NO_ROUTE
-
-
-def _broadcast(visit: Visit, tables: Tables) -> Disposition:
-    """Return UNDELIVERABLE: nobody forwards to a subnet's broadcast address, and only UDP programs get such packets."""
-    row = broadcast_of(tables, visit.packet.dst)
-    saying = ("{} is a broadcast address here: neither forwarded nor answered", visit.packet.dst)
-    visit.note("local", saying, row, asking=("ip route get {}", visit.packet.dst))
-    return Disposition.UNDELIVERABLE

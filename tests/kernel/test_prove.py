@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from flannelviz.dataplane import forward
+from flannelviz.dataplane import checks
 from flannelviz.dataplane.trace import trace
 from flannelviz.errors import LabError, WiringError
 from flannelviz.faults import break_network
@@ -120,9 +120,9 @@ def test_a_model_that_is_wrong_for_one_endpoint_is_caught(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """By the proof, and by each run of the test that it prints."""
-    right = forward._decrement
+    right = checks.decrement
     wrong = plan_network().address("b1")
-    monkeypatch.setattr(forward, "_decrement", lambda v, *rest: None if v.packet.dst == wrong else right(v, *rest))
+    monkeypatch.setattr(checks, "decrement", lambda v, *rest: None if v.packet.dst == wrong else right(v, *rest))
     served = Case(replace(plan(2, 2), services=(SERVICE,)), (), (TO_WEB,) * TRIES)
     monkeypatch.setattr(run, "case", lambda seed, number: served)
     found = Run.of(SEED)
@@ -191,7 +191,7 @@ def test_a_broken_model_is_caught_shrunk_and_printed(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The model forgets to count the TTL; the printed test fails with that model, and passes with the right one."""
-    monkeypatch.setattr(forward, "_decrement", lambda *_: None)
+    monkeypatch.setattr(checks, "decrement", lambda *_: None)
     crowded = Case(plan(1, 2), (("rp-filter-strict", "node-a"),), (Sent("default/a1", "Internet"),))
     wrong = run.differences(crowded)
     assert any("ttl" in line for line in wrong)
@@ -273,7 +273,7 @@ def test_a_report_counts_and_ends_in_the_ledger(make_lab: MakeLab, capsys: pytes
 def test_a_disagreement_is_the_exit_status(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(forward, "_decrement", lambda *_: None)
+    monkeypatch.setattr(checks, "decrement", lambda *_: None)
     monkeypatch.setattr(run, "shrunk", lambda found: found)
     assert run.main(["24", "--seed", str(SEED)]) == DISAGREED
     assert f"# python -m prove --seed {SEED} --case " in capsys.readouterr().out

@@ -43,13 +43,10 @@ class Network:
     @property
     def size(self) -> str:
         """Return how many nodes, pods and VPC entries there are; what the input did not tell is unknown, not 0."""
-        counts = (
-            ("node", "nodes", None if "nodes" in self.unknown else len(self.nodes)),
-            ("pod", "pods", None if "pods" in self.unknown else len(self.pods)),
-            ("VPC entry", "VPC entries", None if "route_tables" in self.vpc.unknown else len(self.vpc.routes)),
-        )
-        told = (f"{many} unknown" if n is None else f"{n:,} {one if n == 1 else many}" for one, many, n in counts)
-        return ", ".join(told)
+        entries = None if "route_tables" in self.vpc.unknown else len(self.vpc.routes)
+        nodes = None if "nodes" in self.unknown else len(self.nodes)
+        pods = None if "pods" in self.unknown else len(self.pods)
+        return ", ".join((counted(nodes, "node"), counted(pods, "pod"), counted(entries, "VPC entry", "VPC entries")))
 
     def places(self) -> Iterator[str]:
         """Return every place: pods by node, nodes and other ECS, the VPC, the Internet.
@@ -305,3 +302,9 @@ class Event:
     wrote: tuple[tuple[str, AnyRow], ...] = ()
     removed: tuple[tuple[str, AnyRow], ...] = ()
     artefact: File | None = None
+
+
+def counted(number: int | None, one: str, many: str = "") -> str:
+    """Return a number with what it counts: 1 node, 5,000 nodes; an unknown one is said to be so."""
+    many = many or f"{one}s"
+    return f"{many} unknown" if number is None else f"{number:,} {one if number == 1 else many}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from flannelviz.model import INTERNET, VPC
-from flannelviz.network import Event, Network
+from flannelviz.network import Event, Network, counted
 from flannelviz.packet import Disposition, Trace
 from flannelviz.views.fold import host_end, shown, tables_of, touched
 from flannelviz.views.layout import items, lanes, plan
@@ -75,13 +75,9 @@ def _says(network: Network, trace: Trace | None, event: Event | None) -> str:
 def size_says(network: Network) -> str:
     """Return how many nodes and pods there are; what the input did not hold is unknown, not 0."""
     counts = {"node": len(network.nodes), "pod": len(network.pods)}
-    known = " and ".join(_count(number, what) for what, number in counts.items() if f"{what}s" not in network.unknown)
-    untold = (f"{what} unknown" for what in sorted(network.unknown & {"nodes", "pods"}))
+    known = " and ".join(counted(number, what) for what, number in counts.items() if f"{what}s" not in network.unknown)
+    untold = (counted(None, what) for what in counts if f"{what}s" in network.unknown)
     return ", ".join(filter(None, (known, *untold)))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def journey_says(trace: Trace) -> str:

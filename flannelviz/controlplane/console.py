@@ -16,12 +16,10 @@ from flannelviz.controlplane.address_plan import (
     NAT_EIP,
     SYSTEM_TABLE,
     check_plan,
-    free_route_entries,
-    max_nodes,
-    pods_per_node_to_mask,
     route_table_ids,
 )
 from flannelviz.controlplane.placement import placements
+from flannelviz.controlplane.plan_room import free_route_entries, max_nodes, pods_per_node_to_mask
 from flannelviz.controlplane.vpc_api import create_route_entries, route_entry_refusal
 from flannelviz.model import CLOUD_SERVICES, VPC, ClusterPlan, Ecs, VSwitch, usable_pod_ips
 from flannelviz.tables import (

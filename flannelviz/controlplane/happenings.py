@@ -20,7 +20,6 @@ from flannelviz.controlplane import (
     stage_services,
     stage_upkeep,
 )
-from flannelviz.controlplane.address_plan import shortages
 from flannelviz.controlplane.draft import Draft, Group, Job, Phase, job
 from flannelviz.controlplane.one_node import (
     Standing,
@@ -38,6 +37,7 @@ from flannelviz.controlplane.one_node import (
     watchers,
 )
 from flannelviz.controlplane.plan_kinds import check_all, check_machines
+from flannelviz.controlplane.plan_room import shortages
 from flannelviz.controlplane.vpc_api import Listed
 from flannelviz.errors import AddressPlanError, FaultError, UnknownPlaceError
 from flannelviz.model import NodePlan, parse_network

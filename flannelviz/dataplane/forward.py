@@ -220,9 +220,7 @@ def _receive(visit: Visit, tables: Tables, dev: str) -> Disposition:
         return checks.loopback_from_outside(visit, tables)
     own, broadcast = local_address(tables, packet.dst), broadcast_of(tables, packet.dst)
     stays, own_source = own or broadcast, local_address(tables, packet.src)
-    if own_source is not None and (
-        stays is not None or checks.forwarding(tables, dev).value
-    ):  # else dropped first
+    if own_source is not None and (stays is not None or checks.forwarding(tables, dev).value):  # else dropped first
         return checks.own_from_outside(visit, own_source)
     if stays is None:
         return _forward_on(visit, tables, dev)

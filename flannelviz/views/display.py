@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -99,9 +99,17 @@ def _findings(found: Any) -> list[Sheet]:
 
 def network_text(network: Network) -> str:
     """Return a network as its size, and its nodes as kubectl shows them."""
-    lines = kubectl_nodes(network).split("\n")
-    rest = [f"+ {len(lines) - MOST_LINES:,} nodes"] if len(lines) > MOST_LINES else []
-    return "\n".join([network.size, *(lines[:MOST_LINES] if network.nodes else []), *rest])
+    lines = kubectl_nodes(network).split("\n") if network.nodes else []
+    return "\n".join([network.size, *_first(lines, "nodes")])
+
+
+def _first(lines: Sequence[str], what: str) -> list[str]:
+    """Return the first lines, and how many more of what there are."""
+    return [*lines[:MOST_LINES], *_more(len(lines), what)]
+
+
+def _more(count: int, what: str) -> list[str]:
+    return [f"+ {count - MOST_LINES:,} {what}"] if count > MOST_LINES else []
 
 
 def tables_text(tables: Tables) -> str:
@@ -116,8 +124,7 @@ def vpc_text(vpc: VpcTables) -> str:
 
 def _sheet_text(sheet: Sheet) -> str:
     rows = [sheet.columns, *sheet.rows[:MOST_LINES]]
-    rest = len(sheet.rows) - MOST_LINES
-    return "\n".join([f"{sheet.name}:", columns(rows), *([f"+ {rest:,} rows"] if rest > 0 else [])])
+    return "\n".join([f"{sheet.name}:", columns(rows), *_more(len(sheet.rows), "rows")])
 
 
 def hop_text(hop: Hop) -> str:
@@ -140,9 +147,9 @@ def learned_html(found: Learned) -> str:
 
 def event_text(event: Event) -> str:
     """Return an event: who did what, and the rows that it wrote and removed."""
-    lines = [f"{event.number}. {event.component} ({event.stage} stage): {event.action}"]
-    lines += [f"  + {place}: {row_text(row)}" for place, row in event.wrote]
-    lines += [f"  - {place}: {row_text(row)}" for place, row in event.removed]
+    rows = [f"  + {place}: {row_text(row)}" for place, row in event.wrote]
+    rows += [f"  - {place}: {row_text(row)}" for place, row in event.removed]
+    lines = [f"{event.number}. {event.component} ({event.stage} stage): {event.action}", *_first(rows, "rows")]
     told = "\n".join(visible(line) for line in lines)
     return f"{told}\n\n{file_text(event.artefact)}" if event.artefact else told
 
@@ -155,13 +162,12 @@ def file_text(file: File) -> str:
 def route_table_text(table: RouteTable) -> str:
     """Return a VPC route table: its name, its kind, and its entries."""
     entries = [f"  {visible(row_text(entry))}" for entry in table.entries]
-    rest = [f"  + {len(entries) - MOST_LINES:,} entries"] if len(entries) > MOST_LINES else []
-    return "\n".join([visible(f"{table.id} ({table.kind}):"), *entries[:MOST_LINES], *rest])
+    return "\n".join([visible(f"{table.id} ({table.kind}):"), *_first(entries, "entries")])
 
 
 def chain_text(chain: Chain) -> str:
     """Return a chain as `iptables -S` prints it."""
-    return iptables_s(Tables(chains=(chain,)), chain.table, chain.name)
+    return "\n".join(_first(iptables_s(Tables(chains=(chain,)), chain.table, chain.name).split("\n"), "rules"))
 
 
 def imported_text(found: Any) -> str:

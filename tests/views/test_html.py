@@ -140,6 +140,18 @@ def test_a_file_a_table_and_a_row_have_words(value: object, lines: list[str]):
     assert shell.display_formatter.format(value)[0]["text/plain"].splitlines() == lines
 
 
+@pytest.mark.parametrize(
+    ("value", "last"),
+    [
+        (RouteTable("vtb-1", entries=(ENTRY,) * 100), "+ 60 entries"),
+        (Chain("filter", "FLANNEL-FWD", rules=(RULE,) * 100), "+ 61 rules"),  # its first line is the chain itself
+        (Event(1, "node", "flanneld", "writes", wrote=(("node-a", RULE),) * 100), "+ 60 rows"),
+    ],
+)
+def test_long_ones_are_counted(value: object, last: str):
+    assert display.describe(value).splitlines()[-1] == last
+
+
 def test_an_event_shows_its_artefact(event: Event):
     written = replace(event, artefact=File("/run/x", "first\nsecond\n"))
     assert display.describe(written).endswith("\n\n/run/x:\nfirst\nsecond")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -17,6 +17,7 @@ from flannelviz.tables import (
     File,
     Link,
     Neighbor,
+    Origin,
     PolicyRule,
     Route,
     RouteEntry,
@@ -24,10 +25,12 @@ from flannelviz.tables import (
     SecurityRule,
     SnatEntry,
     Sysctl,
+    Tables,
 )
 from flannelviz.views.ruletext import rule_text
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
+OWN_MAC = Origin("kernel", "knows its own MACs", "a bridge and each of its ports have one")
 
 
 def row_text(row: object) -> str:
@@ -115,6 +118,26 @@ def link_state(link: Link, *, carrier: bool = True) -> str:
 def neighbor_text(row: Neighbor) -> str:
     """Return one line of `ip neigh`. Source: iproute2 ip/ipneigh.c."""
     return f"{row.dst} dev {row.dev} lladdr {row.lladdr} {row.state}".rstrip()
+
+
+def fdb_rows(tables: Tables) -> tuple[FdbEntry, ...]:
+    """Return what `bridge fdb` lists: what was written and learned, and the own MAC of every bridge and port.
+
+    Shape: device by device, as far as the devices are known.
+    Source: net/bridge/br_fdb.c, fdb_add_local: the own MACs are permanent.
+    """
+    if "fdb" in tables.unknown:
+        return tables.fdb
+    order = {link.name: number for number, link in enumerate(tables.links)}
+    return tuple(sorted((*tables.fdb, *_own_macs(tables)), key=lambda row: order.get(row.dev, 0)))
+
+
+def _own_macs(tables: Tables) -> Iterator[FdbEntry]:
+    bridges = {link.name for link in tables.links if link.kind == "bridge"}
+    for link in tables.links:
+        bridge = link.name if link.name in bridges else link.master
+        if bridge in bridges:
+            yield FdbEntry(link.mac, link.name, bridge, state="permanent", origin=OWN_MAC)
 
 
 def fdb_text(row: FdbEntry, *, dev: bool = True) -> str:

@@ -15,7 +15,7 @@ from flannelviz.tables import UNKNOWN_ORIGIN, Eni, Origin, Route, RouteEntry, Ta
 from flannelviz.views.fold import host_end
 from flannelviz.views.learned import flows_at, neighbors_at, places_of, ports_at
 from flannelviz.views.podlan import UNKNOWN
-from flannelviz.views.rowtext import route_flags, row_text, step_text, table_name
+from flannelviz.views.rowtext import fdb_rows, route_flags, row_text, step_text, table_name
 from flannelviz.views.ruletext import rule_text
 from flannelviz.views.tooltext import NOWHERE, devices_without_carrier, next_hop_name
 
@@ -82,8 +82,9 @@ def neighbours(tables: Tables) -> Sheet:
 
 
 def fdb(tables: Tables) -> Sheet:
-    """Return the forwarding database of a place's bridges."""
-    rows = ((f.lladdr, f.dev, _text(f.master), _text(f.dst), f.state, *_author(f.origin)) for f in tables.fdb)
+    """Return the forwarding database of a place: of its bridges, with their own MACs, and of its VTEP."""
+    found = fdb_rows(tables)
+    rows = ((f.lladdr, f.dev, _text(f.master), _text(f.dst), f.state, *_author(f.origin)) for f in found)
     columns = ("lladdr", "dev", "master", "dst", "state", *AUTHOR)
     return _sheet("fdb", columns, rows, unknown="fdb" in tables.unknown)
 

@@ -13,10 +13,10 @@ from flannelviz.errors import UnknownPlaceError
 from flannelviz.model import VPC, Node, Pod, visible
 from flannelviz.network import Network
 from flannelviz.packet import Learned
-from flannelviz.tables import MAIN, FdbEntry, Link, Route, RouteEntry, RouteTable, Tables, VpcTables
+from flannelviz.tables import MAIN, Link, Route, RouteEntry, RouteTable, Tables, VpcTables
 from flannelviz.views.learned import flows_at
 from flannelviz.views.podlan import UNKNOWN
-from flannelviz.views.rowtext import fdb_text, flow_text, link_state, neighbor_text, policy_text, route_text
+from flannelviz.views.rowtext import fdb_rows, fdb_text, flow_text, link_state, neighbor_text, policy_text, route_text
 from flannelviz.views.ruletext import iptables_save
 
 NOWHERE = Network()
@@ -98,20 +98,11 @@ def ip_neigh(tables: Tables) -> str:
 def bridge_fdb(tables: Tables, dev: str | None = None) -> str:
     """Return what `bridge fdb show` prints, or `bridge fdb show dev DEV`, which leaves the device out.
 
-    Shape: device by device, with the MAC of every bridge and port; without the multicast groups they are in.
-    Source: iproute2 6 bridge/fdb.c; net/bridge/br_fdb.c, fdb_add_local: the own MACs are permanent.
+    Shape: without the multicast groups that bridges and ports are in.
+    Source: iproute2 6 bridge/fdb.c.
     """
-    order = {link.name: number for number, link in enumerate(tables.links)}
-    rows = sorted((*tables.fdb, *_own_macs(tables)), key=lambda row: order.get(row.dev, 0))
-    return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows if dev in (None, row.dev)))
-
-
-def _own_macs(tables: Tables) -> Iterator[FdbEntry]:
-    bridges = {link.name for link in tables.links if link.kind == "bridge"}
-    for link in tables.links:
-        bridge = link.name if link.name in bridges else link.master
-        if bridge in bridges:
-            yield FdbEntry(link.mac, link.name, bridge, state="permanent")
+    rows = (row for row in fdb_rows(tables) if dev in (None, row.dev))
+    return _lines(tables, "fdb", (fdb_text(row, dev=dev is None) for row in rows))
 
 
 def conntrack(learned: Learned, place: str) -> str:

@@ -120,7 +120,7 @@ def test_other_frames_are_shown_as_pandas_does():
 
 def test_every_table_of_a_place_is_there(network: Network):
     found = sheets.place_sheets(network.tables("node-a"))
-    assert [sheet.name for sheet in found] == ["addresses", "routes", "rules", "links"]
+    assert [sheet.name for sheet in found] == ["addresses", "routes", "rules", "fdb", "links"]
     assert [sheet.name for sheet in sheets.vpc_sheets(network)] == ["VPC routes", "ENIs", "SNAT entries"]
 
 

@@ -50,7 +50,9 @@ def test_a_cold_network_shows_nothing_of_it(taught: Network):
 def test_frames_show_it_with_its_author(learned: Learned):
     found = frames.neighbours(article(), "node-a", learned)
     assert list(found["state"]) == ["REACHABLE", "DELAY"] and set(found["component"]) == {"kernel"}
-    assert list(frames.fdb(article(), "node-a", learned)["master"]) == ["cni0"]
+    known = frames.fdb(article(), "node-a", learned)
+    assert list(known["state"]) == ["permanent", "", "permanent", "permanent"]
+    assert set(known["master"]) == {"cni0"} and set(known["component"]) == {"kernel"}
     assert frames.neighbours(article(), "node-a").empty
     assert set(frames.learned(learned)["command"]) == {"ip neigh", "bridge fdb", "conntrack -L", "NAT gateway"}
 

@@ -34,7 +34,7 @@ from flannelviz.tables import (
     VpcTables,
 )
 from flannelviz.views.light import row_id
-from flannelviz.views.rowtext import row_text
+from flannelviz.views.rowtext import fdb_rows, row_text
 from flannelviz.views.shapes import Box
 from flannelviz.views.stage.tracks import tracks
 from flannelviz.views.text import place_name
@@ -220,7 +220,7 @@ def _lines(place: str, tables: Tables | VpcTables | None, wanted: Collection[Any
 def _sequences(tables: Tables | VpcTables) -> Iterator[Collection[AnyRow]]:
     """Return the rows of a place, sequence by sequence."""
     if isinstance(tables, Tables):
-        yield from (tables.usable_routes, tables.policy, tables.neighbors, tables.fdb, tables.chains)
+        yield from (tables.usable_routes, tables.policy, tables.neighbors, fdb_rows(tables), tables.chains)
         yield from (tables.addresses, tables.links, tables.sysctls)
         return
     yield from (tables.routes, tables.enis.values())

@@ -202,8 +202,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
 def run_all(run: Run, packets: int, jobs: int) -> None:
     """Run as many cases as it takes, some at once; an interrupt stops them at their next packet.
 
-    Each thread takes the next case for itself: a pool that is interrupted while it is given work may never end
-    (concurrent/futures/thread.py, submit, leaves a lock behind).
+    Each thread takes the next case for itself, so that the pool is given its work once, before the first packet.
     """
     wanted = iter([(number, min(PACKETS, packets - PACKETS * number)) for number in range(-(-packets // PACKETS))])
 

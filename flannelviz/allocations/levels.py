@@ -206,12 +206,13 @@ def block_count(cluster: Extent, mask: int | None) -> int | None:
 
 def cluster_fill(network: Network, cluster: Extent, mask: int | None, taken: list[int]) -> Fill:
     """Return how many blocks are taken, of how many where the cluster CIDR is a fact."""
-    count = None if cluster.basis == "at least" else block_count(cluster, mask)
+    blocks = block_count(cluster, mask)
+    count = None if cluster.basis == "at least" else blocks
     if "nodes" in network.unknown:
         return Fill(None, None)
     if any(node.pod_cidr_text for node in network.nodes.values()):
         return Fill(None, count)
-    if block_count(cluster, mask) is None:
+    if blocks is None:
         return Fill(len({node.pod_cidr for node in network.nodes.values()} - {None}), None)
     return Fill(len(taken), count)
 

@@ -34,6 +34,7 @@ shown
 """
 ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
 BROKEN_CHAIN = "stage => getComputedStyle(stage.parentElement, '::before').content"
+PRESS = "key => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))"
 PYTHON = """async code => {
     const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
     const {content} = await kernel.requestExecute({code: '', user_expressions: {value: code}}).done;
@@ -188,6 +189,27 @@ def test_a_busy_kernel_does_not_throw_the_reader_back(lab: LabPage, work: Path) 
         page.wait_for_timeout(80)
     lab.wait_for_kernel()
     expect(page.locator(".fv-counter")).to_have_text("hop 4 of 10")
+
+
+def test_a_step_back_to_what_the_kernel_confirms_stays(lab: LabPage, work: Path) -> None:
+    """The kernel confirms step 2 just when the reader has gone on to 3, which it was not told yet, and comes back."""
+    write(work / "back.ipynb", SHOWN)
+    lab.open("back.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    page = lab.page
+    page.locator(".fv-stage input[type=range]").focus()
+    kernel = int(page.evaluate(PYTHON, "__import__('os').getpid()"))
+    os.kill(kernel, signal.SIGSTOP)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)  # the kernel is told of step 2
+    page.evaluate(PRESS, "ArrowRight")
+    os.kill(kernel, signal.SIGCONT)
+    page.wait_for_timeout(100)
+    page.evaluate(PRESS, "ArrowLeft")
+    expect(page.locator(".fv-counter")).to_have_text("hop 2 of 10")
+    page.wait_for_timeout(300)
+    expect(page.locator(".fv-counter")).to_have_text("hop 2 of 10")
+    hears(page, "shown.step", "2")
 
 
 def test_a_saved_notebook_goes_on_without_its_kernel(lab: LabPage, work: Path) -> None:

@@ -809,11 +809,7 @@ function stage(model, script, root, at, undo, fail) {
   function save() {
     model.set('step', step);
     clearTimeout(saving);
-    saving = setTimeout(() => {
-      saving = 0;
-      model.set('step', step);
-      model.save_changes();
-    }, SETTLED);
+    saving = setTimeout(() => model.save_changes(), SETTLED);
   }
 
   /** Take the keys that step; a control that has a use for a key of its own keeps it. */
@@ -851,8 +847,8 @@ function stage(model, script, root, at, undo, fail) {
   root.replaceChildren(heading, wishes, wish, ...(last ? [bar] : []), status, quiz, verdict, look, cards, table.details);
   resized.observe(root);
   root.addEventListener('keydown', pressed);
-  // A slow kernel confirms a step that the reader has left behind: what is not saved yet counts for more.
-  listen('step', () => (saving ? null : go(model.get('step'), false)));
+  // Python has set another step, or another view of this stage has taken one; the reader's own ones are not echoed.
+  listen('step', () => go(model.get('step'), false));
   // Another view of this stage has answered, or Python has taken the answers back.
   listen('answers', () => go(step));
   listen('reply', answered);

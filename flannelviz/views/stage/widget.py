@@ -45,7 +45,8 @@ class Stage(anywidget.AnyWidget):
     _css = SHEETS
     # As one text: of nested values, both ends would look for buffers, and a saved notebook has a line for each.
     script = traitlets.Dict().tag(sync=True, to_json=lambda value, _: json.dumps(value, separators=(",", ":")))
-    step = traitlets.Int().tag(sync=True)
+    # A slow kernel would echo a step that the reader has left behind, and throw them back to it.
+    step = traitlets.Int().tag(sync=True, echo_update=False)
     answers = traitlets.List().tag(sync=True)
     wish = traitlets.Dict().tag(sync=True)
     reply = traitlets.Dict().tag(sync=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import nbformat
@@ -32,6 +33,14 @@ question = lab.ask("Which?", {"this": "It is longer.", "that": "It is shorter."}
 shown = stage.journey(network, trace(network, "a1", "b1"), [question], trace=trace)
 shown
 """
+SORTED = """
+send = stage.Stage.send_state
+stage.Stage.send_state = lambda self, key=None: send(
+    self, sorted(key, reverse={backward}) if isinstance(key, set) else key
+)
+shown
+"""
+HEARING = 5  # seconds until a kernel has heard of a step
 ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
 BROKEN_CHAIN = "stage => getComputedStyle(stage.parentElement, '::before').content"
 PRESS = "key => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))"
@@ -44,7 +53,10 @@ PYTHON = """async code => {
 
 def hears(page: Page, code: str, value: str) -> None:
     """Wait until an expression has this value in the kernel; a step is told once a reader rests at it."""
-    page.wait_for_function(f"async ([code, value]) => await ({PYTHON})(code) === value", arg=[code, value])
+    late = time.monotonic() + HEARING
+    while (found := page.evaluate(PYTHON, code)) != value and time.monotonic() < late:
+        page.wait_for_timeout(50)
+    assert found == value
 
 
 def write(path: Path, *cells: str) -> None:
@@ -171,6 +183,26 @@ def test_what_is_folded_is_found_opened_and_chosen(lab: LabPage, work: Path) -> 
     one.get_by_role("searchbox").fill("node-298")
     one.get_by_role("searchbox").press("Enter")
     expect(one.locator(".fv-message")).to_contain_text("was shut down has to run this cell again", timeout=8000)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_another_journey_begins_at_its_start(lab: LabPage, work: Path, backward: bool) -> None:
+    """In whatever order the kernel tells of script, step and answers: they are a set there, another one each time."""
+    write(work / "travel.ipynb", LARGE + SORTED.format(backward=backward), "shown")
+    lab.open("travel.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    page = lab.page
+    one = page.locator(".fv-stage").first
+    one.get_by_role("slider").press("End")
+    one.get_by_role("button", name="this").click()
+    one.get_by_role("slider").press("End")
+    hears(page, "shown.step", "10")
+    assert page.evaluate(PYTHON, "shown.travel('a1', 'pod-300-30')") == "None"
+    expect(one.locator(".fv-says")).to_have_text("a1 to pod-300-30: request and reply arrive")
+    page.wait_for_timeout(300)
+    for view in page.locator(".fv-stage").all():
+        expect(view.locator(".fv-counter")).to_have_text("hop 1 of 10")
+    hears(page, "shown.step", "1")
 
 
 def test_a_busy_kernel_does_not_throw_the_reader_back(lab: LabPage, work: Path) -> None:

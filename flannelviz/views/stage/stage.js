@@ -827,9 +827,12 @@ function stage(model, script, root, at, undo, fail) {
     return event.stopPropagation();
   }
 
+  // What comes with another script is for the stage of that script, whatever the model tells of first.
+  const own = model.get('script');
   const listen = (name, act) => {
-    model.on(`change:${name}`, act);
-    undo.push(() => model.off(`change:${name}`, act));
+    const heard = () => (model.get('script') === own ? act() : null);
+    model.on(`change:${name}`, heard);
+    undo.push(() => model.off(`change:${name}`, heard));
   };
   const resized = new ResizeObserver(() => {
     overflow(root);

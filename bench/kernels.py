@@ -34,12 +34,16 @@ for stage in (explorer.stage, stepper):
 """
 LEARNER = STEP_AND_TRACE.format(network="three_nodes()")
 FIGURES = """
-import matplotlib.pyplot, networkx
+import matplotlib.pyplot
 from flannelviz.views.figure import figure, figure_svg
 from flannelviz.views.frames import routes, vpc_routes
-from flannelviz.views.scene import graph, scene
+from flannelviz.views.scene import scene
 network, drawn = explorer.network, figure(scene(explorer.network, trace=explorer.journey))
-display(figure_svg(drawn), drawn, vpc_routes(network), routes(network, "node-a"), graph(network))
+display(figure_svg(drawn), drawn, vpc_routes(network), routes(network, "node-a"))
+"""
+GRAPH = """
+from flannelviz.views.scene import graph
+display(graph(network))
 """
 
 
@@ -53,6 +57,7 @@ def memory(scale: Scale) -> Iterator[Line]:
     yield Line("a bare kernel", f"{number(median(bare))} MB (median of {len(bare)} kernels)")
     yield over(median(bare), LEARNER, "stepping and tracing, 3 nodes", KERNEL, scale)
     yield over(median(bare), LEARNER + FIGURES, "with pandas and matplotlib too", KERNEL_FIGURES, scale)
+    yield over(median(bare), LEARNER + FIGURES + GRAPH, "and with a graph of networkx", None, scale)
     program = STEP_AND_TRACE.format(network=f"large({scale.nodes}, {scale.pods_per_node})")
     yield over(median(bare), program, f"without them, {scale.name}", None, scale)
 

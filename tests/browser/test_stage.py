@@ -37,11 +37,19 @@ WHERE = Question(
 )
 
 
-@pytest.fixture
-def offline(chromium: Browser) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="module")
+def disconnected(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True, reduced_motion="reduce")
     yield context
     context.close()
+
+
+@pytest.fixture
+def offline(disconnected: BrowserContext) -> Iterator[BrowserContext]:
+    """A browser with the network off, in which each test has pages of its own: files on disk share nothing."""
+    yield disconnected
+    for page in disconnected.pages:
+        page.close()
 
 
 @pytest.fixture
@@ -533,7 +541,9 @@ def test_no_text_of_a_dump_runs(offline: BrowserContext, tmp_path: Path, name: s
         text = written({"stage": {"script": script.plain(), "step": 0, "answers": []}}, script.says)
         file = tmp_path / "hostile.html"
         file.write_text(re.sub(r"<meta http-equiv[^>]*>", "", text), "utf-8")
-        visit(offline.new_page(), file, asks=bool(script.questions), walks=len(script.steps) > 1)
+        page = offline.new_page()
+        visit(page, file, asks=bool(script.questions), walks=len(script.steps) > 1)
+        page.close()
 
 
 def visit(page: Page, file: Path, *, asks: bool, walks: bool) -> None:

@@ -199,7 +199,8 @@ def test_a_changed_text_has_to_be_read_again(cluster):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("default via 192.168.0.253", "is no JSON"),
+        ("hop 1 of 10", "is no JSON"),
+        ("default via 192.168.0.253", "is what <code>ip route</code> prints"),
         ('{"kind": "List", "items": [', "ends in the middle of the JSON"),
         ('{"items": []}', "there is no node and no pod in it"),
         (EVIL, "&lt;img src=x"),

@@ -94,11 +94,21 @@ class Network:
         return by_name.get(name, ())
 
     def _no_such_place(self, name: str) -> str:
+        return f"no node, ECS or pod is called {name!r}; {self._owner(name) or self._near(name)}"
+
+    def _owner(self, name: str) -> str:
+        """Return whose address `name` is, or nothing where it is no address."""
+        try:
+            found = self.place_at(IPv4Address(name))
+        except ValueError:
+            return ""
+        return f"it is an address of {found}" if found else "nobody known here has this address"
+
+    def _near(self, name: str) -> str:
         places = (*self.ecs_places(), *(pod.name for pod in self.pods.values()))
-        names, bare = tuple(dict.fromkeys(places[:SEARCHED])), name.rpartition("/")[2]
+        names, bare = tuple(dict.fromkeys(places[:SEARCHED])), name.rpartition("/")[2].lower()
         near = get_close_matches(bare, names, 3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else _nearest(bare, names)
-        return f"no node, ECS or pod is called {name!r}; {hint}"
+        return f"did you mean {' or '.join(near)}?" if near else _nearest(bare, names)
 
     def tables(self, place: str) -> Tables:
         """Return the tables of a pod, a node or another ECS; those of the VPC router are `network.vpc`.

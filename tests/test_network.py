@@ -39,6 +39,10 @@ def test_an_unknown_name_is_refused(name: str) -> None:
         ("a9", "did you mean a2 or a1?"),
         ("default/a9", "did you mean a2 or a1?"),
         ("mail.example", "the nearest names are "),
+        ("A1", "did you mean a1 or "),
+        ("172.16.0.130", "; it is an address of default/a1"),
+        ("192.168.0.12", "; it is an address of db"),
+        ("172.16.0.200", "; nobody known here has this address"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest_ones(name: str, hint: str) -> None:

@@ -81,8 +81,9 @@ def destination_address(network: Network, destination: str | IPv4Address) -> IPv
         return parse_address(destination)
     found = network.address(destination)
     if found is None:
+        yet = "" if network.place(destination) == VPC else " yet"  # the VPC never gets one
         raise UnknownPlaceError(
-            f"{destination} has no address yet, so nothing can be sent to it; name another, or an address"
+            f"{destination} has no address{yet}, so nothing can be sent to it; name another, or an address"
         )
     return found
 

@@ -382,6 +382,8 @@ def test_a_packet_that_cannot_be(options: dict, words: list[str]) -> None:
         ("a9", "b1", ["'a9'", "did you mean"]),
         ("a1", "b7", ["'b7'", "did you mean"]),
         ("a1", "no.such.host", ["'no.such.host'"]),
+        ("172.16.0.130", "b1", ["'172.16.0.130'", "an address of default/a1"]),
+        ("a1", "VPC", ["VPC has no address, so nothing can be sent to it"]),
     ],
 )
 def test_an_unknown_name_is_answered_with_near_ones(source: str, destination: str, words: list[str]) -> None:

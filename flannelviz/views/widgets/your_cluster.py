@@ -67,9 +67,9 @@ class YourCluster(Panel):
         self.summary, self.findings, self.warnings, self.levels, self.table = parts
         self.stage: JourneyStage | None = None  # there is nothing to show before something was read
         self.slot = widgets.VBox([])
-        row = controls(self.reading, self.upload_field, self.example, self.cidr_field, self.progress)
+        rows = controls(self.reading, self.example, self.upload_field, self.progress), controls(self.cidr_field)
         hint = widgets.HTML(f"<p>{marked(HINT)}</p>")
-        super().__init__([hint, self.text_field, row, *parts, self.slot])
+        super().__init__([hint, self.text_field, *rows, *parts, self.slot])
 
     def _make_controls(self) -> None:
         self.text = widgets.Textarea(

@@ -115,6 +115,13 @@ def test_one_is_not_many(cluster):
     assert "lies outside (1 node, 1 pod, read from the pasted text)" in cluster.summary.value
 
 
+def test_without_nodes_there_is_no_table_of_nodes(cluster):
+    dump = json.loads(lab.example_dump())
+    dump["items"] = [item for item in dump["items"] if item["kind"] == "Pod"]
+    paste(cluster, json.dumps(dump))
+    assert "the dump holds no nodes" in cluster.summary.value and cluster.table.value == ""
+
+
 def test_the_cluster_cidr_can_be_told(cluster):
     cluster.example.click()
     assert "stroke-dasharray" in cluster.levels.value and "2 of ?" in cluster.levels.value

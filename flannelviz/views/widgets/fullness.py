@@ -111,7 +111,9 @@ def levels_table(found: Any) -> str:
 
 
 def blocks_table(found: Any) -> str:
-    """Return a line for each node: its address, its podCIDR, and how many of its addresses are held."""
+    """Return a line for each node: its address, its podCIDR, and how many of its addresses are held; or nothing."""
+    if not found.blocks:
+        return ""
     rows = ((b.node, b.address or "unknown", b.pod_cidr or "none", b.fill, _others(b)) for b in found.blocks)
     head = ("node", "address", "podCIDR", "pod addresses held", "other pods")
     return table_html("Node by node", head, first_rows(rows, len(found.blocks), len(head)))

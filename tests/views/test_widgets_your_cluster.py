@@ -51,7 +51,7 @@ def test_the_first_click_on_read_reads(cluster):
 
 def test_the_verdict_comes_first(cluster):
     cluster.example.click()
-    assert "✕ 2 errors in 3 nodes, 4 pods, read from the pasted text" in cluster.summary.value.replace(
+    assert "✕ 2 errors in 3 nodes, 4 pods, read from the example" in cluster.summary.value.replace(
         "\N{MULTIPLICATION X}", "✕"
     )
     assert 'data-ok="no"' in cluster.summary.value

@@ -132,7 +132,8 @@ class YourCluster(Panel):
         self._times = self._times + 1 if self.text.value == self._was_read else 1
         self._was_read = self.text.value
         # As bytes, so that a text which happens to be the path of a file is not opened.
-        done = self._try(self.text_field, self.text.value.encode(), "the pasted text")
+        name = "the example" if self.text.value == self._example else "the pasted text"
+        done = self._try(self.text_field, self.text.value.encode(), name)
         if done and self._times > 1:
             self.text_field.message.note(f"read {self._times} times; it is the same text, so nothing changed")
 

@@ -37,7 +37,7 @@ def test_the_four_lines_print_what_the_readme_shows() -> None:
 
 def test_the_other_lines_run_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "cluster.json").write_text((ROOT / "notebooks" / "data" / "oke-vxlan-25.json").read_text())
+    (tmp_path / "dump.json").write_text((ROOT / "notebooks" / "data" / "oke-vxlan-25.json").read_text())
     names: dict[str, object] = {}
     for code in PYTHON:
         exec(compile(code, "README", "exec"), names)

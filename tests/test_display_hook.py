@@ -1,7 +1,11 @@
 """A value shows itself as the last line of a cell, with nothing to call but the import."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+from flannelviz import allocation, describe, read_kubectl
 
 CELL = """
 from IPython.core.interactiveshell import InteractiveShell
@@ -38,6 +42,11 @@ def test_values_show_themselves_in_ipython() -> None:
 
 def test_findings_show_themselves_as_a_table() -> None:
     subprocess.run([sys.executable, "-c", FINDINGS], check=True)
+
+
+def test_what_is_unknown_of_a_level_shows_as_unknown() -> None:
+    told = describe(allocation(read_kubectl(Path("tests/data/real/aliyun/ack-node/nodes.json")).network))
+    assert "None" not in told and re.search(r"addresses of nodes +1 +\? +\?", told)
 
 
 def test_a_terminal_shows_one_line() -> None:

@@ -88,8 +88,8 @@ def _sheets_html(to_sheets: Callable[[Any], list[Sheet]], value: object) -> str:
 
 def _levels(found: Any) -> Sheet:
     sheet = sheets.levels(found)
-    rounded = ((*row, "" if percent is None else f"{percent:.1f}") for *row, percent in sheet.rows)
-    return sheet._replace(rows=tuple(rounded))
+    rounded = ((*row, None if percent is None else f"{percent:.1f}") for *row, percent in sheet.rows)
+    return sheet._replace(rows=tuple(tuple("?" if cell is None else cell for cell in row) for row in rounded))
 
 
 def _findings(found: Any) -> list[Sheet]:

@@ -103,8 +103,8 @@ def pods(network: Network) -> DataFrame:
 
 
 def levels(allocation: Any) -> DataFrame:
-    """Return how full each level of an allocation is."""
-    return frame(sheets.levels(allocation))
+    """Return how full each level of an allocation is; a number that nobody knows is missing."""
+    return frame(sheets.levels(allocation)).astype({"used": "Int64", "usable": "Int64"})
 
 
 def steps(trace: Trace) -> DataFrame:

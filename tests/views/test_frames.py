@@ -85,6 +85,14 @@ def test_events_say_what_was_written(event: Event):
         assert found.iloc[0]["wrote"] == "VPC: 172.16.8.0/25 Instance i-node-b (Custom)"
 
 
+def test_counted_addresses_are_whole_numbers_beside_unknown_ones():
+    fills = SimpleNamespace(used=4, usable=None, percent=None), SimpleNamespace(used=12, usable=500, percent=2.4)
+    levels = [SimpleNamespace(name="pods", extent="", counted="", fill=fill) for fill in fills]
+    found = frames.levels(SimpleNamespace(levels=levels))
+    assert found["usable"].isna().to_list() == [True, False]
+    assert ">500</td>" in frames.frame_html(found) and "500.0" not in found.to_string()
+
+
 def test_levels_are_read_off_any_allocation():
     fill = SimpleNamespace(used=2, usable=512, percent=0.4)
     level = SimpleNamespace(name="cluster", extent="172.16.0.0/16", fill=fill, counted="blocks of /25")

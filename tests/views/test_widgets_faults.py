@@ -76,9 +76,9 @@ def test_a_fault_that_does_not_touch_the_journey_says_so(faults):
     assert faults.says.endswith("request and reply arrive; this fault does not touch this journey")
 
 
-def test_faults_are_told_in_plain_words_by_kind_of_place(faults):
+def test_faults_are_told_by_name_and_in_plain_words_by_kind_of_place(faults):
     labels = [label for label, _ in faults.fault.options]
-    assert "node: the node no longer forwards between its devices (ip-forward-off)" in labels
+    assert "node: ip-forward-off (the node no longer forwards between its devices)" in labels
     kinds = [label.split(":")[0] for label in labels]
     assert [kind for i, kind in enumerate(kinds) if kind not in kinds[:i]] == list(dict.fromkeys(kinds))
     assert sum(one != other for one, other in pairwise(kinds)) == len(set(kinds)) - 1

@@ -206,7 +206,10 @@ class FaultExplorer(StagePanel):
 
 
 def fault_options(faults: Iterable[Any]) -> list[tuple[str, str]]:
-    """Return the faults in plain words, those of one kind of place together, each with its name."""
+    """Return the faults by name and in plain words, those of one kind of place together.
+
+    The name comes first: it is what texts call a fault, and a closed list shows no more than the beginning.
+    """
     kinds = list(dict.fromkeys(fault.target for fault in faults))
     ordered = sorted(faults, key=lambda fault: kinds.index(fault.target))
-    return [(f"{fault.target}: {plain(fault.change)} ({fault.name})", fault.name) for fault in ordered]
+    return [(f"{fault.target}: {fault.name} ({plain(fault.change)})", fault.name) for fault in ordered]

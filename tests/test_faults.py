@@ -39,6 +39,11 @@ OK = "ok"
 PLACEHOLDER = re.compile(r"\b[A-Z]+_[A-Z]+\b|INSTANCE")
 
 
+def test_a_fault_shows_itself_in_one_line() -> None:
+    assert repr(fault_called("veth-detached")).startswith("<Fault veth-detached, pod: ")
+    assert not [fault.name for fault in FAULTS if "0x" in repr(fault) or "\n" in repr(fault)]
+
+
 @pytest.fixture(scope="module")
 def network() -> Network:
     return article()

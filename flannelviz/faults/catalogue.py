@@ -66,6 +66,9 @@ class Fault:
     edits: tuple[str, ...] = ()  # which tables of the VPC, or of the place, must be known for it
     fits: Callable[[Network, str], bool] = lambda _network, _place: True  # whether there is anything to break
 
+    def __repr__(self) -> str:
+        return f"<Fault {self.name}, {self.target}: {self.change}>"
+
     def command_at(self, network: Network, target: str) -> str:
         """Return the command with the ids that `network` knows; the others keep their names, such as ROUTE_TABLE."""
         known = _ids(network, target)

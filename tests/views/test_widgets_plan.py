@@ -69,6 +69,12 @@ def test_every_clash_of_the_changed_range_is_named_beside_it_and_pointed_at(plan
         assert "does not go with the VPC CIDR: see there" in messages(plan)[other]
 
 
+def test_one_clash_is_told_once(plan):
+    plan.control("cluster CIDR").value = "192.168.128.0/17"
+    assert "overlaps" not in messages(plan)["cluster CIDR"]
+    assert messages(plan)["cluster CIDR"].count("192.168.0.0/16") == 1, "what the refusal says already"
+
+
 def test_an_untouched_range_is_not_blamed(plan):
     plan.control("service CIDR").value = "172.16.0.0/12"
     assert alerts(plan) == ["service CIDR"]

@@ -126,7 +126,8 @@ class PlanExplorer(Panel):
             changed = self._refused[0]  # the one changed now has nothing to do with it
         self._refused = (changed, words)
         clashes = conflicts(changed, ranges, self.control("node mask").value)
-        listed = "".join(f"{clash}. " for clash in clashes.values())
+        told = len(clashes) == 1 and all(str(ranges.get(other)) in words for other in clashes)
+        listed = "" if told else "".join(f"{clash}. " for clash in clashes.values())
         self.fields[changed].message.say(f"{listed}{words}. {KEPT}")
         for other in clashes:
             self.fields[other].message.note(f"does not go with the {NAMES.get(changed, changed)}: see there")

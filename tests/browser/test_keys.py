@@ -1,5 +1,7 @@
 """The keyboard alone: keys stay with the control that has the focus, and JupyterLab keeps its own elsewhere."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +16,10 @@ CELLS = [
     "from flannelviz import article, lab",
     "lab.journey(article(), 'a1', 'b1')",
     "lab.predict('Who?', {'flannel': 'It writes no route.', 'the VPC': 'It does.'}, right='the VPC')",
-    "'the last cell'",
+    "how_many = lab.predict('How many?', {120: 'A block has so many.'}, right=120, accept=int)\nhow_many",
+    "import os; print(os.getpid())",
 ]
-JOURNEY, QUESTION = 1, 2  # numbers of cells
+JOURNEY, QUESTION, TYPED, PID = 1, 2, 3, 4  # numbers of cells
 ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
 HAS_FOCUS = "element => element === document.activeElement"
 
@@ -67,6 +70,24 @@ def test_a_question_is_answered_with_keys_alone(keyed: LabPage) -> None:
     keyed.page.keyboard.press("Enter")
     question.locator(".fv-answer").wait_for(state="detached")
     keyed.page.wait_for_function(HAS_FOCUS, arg=question.get_by_role("button", name="Commit").element_handle())
+
+
+def test_what_is_typed_faster_than_the_kernel_answers_is_the_answer(keyed: LabPage) -> None:
+    """A page holds back what is typed on until the kernel has answered, but sends Enter at once."""
+    question = keyed.outputs().nth(TYPED)
+    kernel = int(keyed.outputs().nth(PID).inner_text())
+    field = question.locator("input[type=text]")
+    field.press_sequentially("1")
+    expect(question.get_by_role("button", name="Commit")).to_be_enabled()
+    os.kill(kernel, signal.SIGSTOP)
+    try:
+        field.press_sequentially("20")
+        field.press("Enter")
+    finally:
+        os.kill(kernel, signal.SIGCONT)
+    expect(question.locator(".fv-answer")).to_have_attribute("data-correct", "yes")
+    expect(field).to_have_value("120")
+    expect(field).to_be_disabled()
 
 
 def test_each_question_keeps_its_own_choice(lab: LabPage, work: Path) -> None:

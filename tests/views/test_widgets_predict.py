@@ -81,6 +81,20 @@ def test_enter_commits_a_typed_answer():
     assert not nothing.committed
 
 
+def test_a_value_that_comes_after_its_commit_is_what_was_answered():
+    """A page that waits for the kernel holds further values back, and sends the press of a button at once."""
+    typed = Predict("How many?", {120: "Less what no pod gets."}, right=120, accept=int)
+    typed.control.value = "12"
+    typed._on_message(typed.control, {"event": "submit"}, [])
+    assert typed.correct is False
+    typed.control.value = "120"
+    assert typed.correct and typed.answer == 120 and "Right." in typed.screen.value
+    assert typed.commit.disabled and typed.control.disabled
+    typed.control.value = "120?"
+    assert typed.correct is None and typed.screen.value == "", "no verdict stands beside another answer"
+    assert "type a whole number" in typed.message.value and not typed.commit.disabled
+
+
 def test_an_answer_is_announced_and_locked():
     quiz = ping()
     assert 'class="fv-answer" role="alert"' in answered(quiz, 0)

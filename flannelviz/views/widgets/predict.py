@@ -115,6 +115,10 @@ class Predict(Panel):
     def _on_change(self, _change: object) -> None:
         self.message.say("")
         self.commit.disabled = not self._chosen()
+        # A page sends a press at once, and holds further values back: they were chosen before it, and are the answer.
+        if self.committed:
+            self._on_again(self.again)
+            self._on_commit(self.commit)
 
     def _chosen(self) -> bool:
         return self.control.value is not None and self.control.value != ""

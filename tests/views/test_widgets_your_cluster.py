@@ -203,6 +203,18 @@ def test_a_changed_text_has_to_be_read_again(cluster):
     assert "read 2 times; it is the same text" in cluster.text_field.message.value
 
 
+def test_the_same_text_after_a_file_changes_what_is_shown(cluster):
+    cluster.example.click()
+    before = shown(cluster)
+    upload(cluster, "nodes.json", NODES_ONLY.encode())
+    assert shown(cluster)[1:] != before[1:]
+    cluster.example.click()
+    assert shown(cluster)[1:] == before[1:] and cluster.text_field.message.value == ""
+    upload(cluster, "bad.json", b"{")
+    cluster.reading.click()
+    assert "read 2 times; it is the same text" in cluster.text_field.message.value
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -149,7 +149,8 @@ class YourCluster(Panel):
             if size > MOST_BYTES:
                 self.upload_field.message.say(too_large(name, size) + self._still())
                 continue
-            self._try(self.upload_field, bytes(file["content"]), name)
+            if self._try(self.upload_field, bytes(file["content"]), name):
+                self._times = 0  # the text above is no longer what is shown
 
     @guarded
     def _on_cidr(self, _change: object) -> None:

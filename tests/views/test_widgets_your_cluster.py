@@ -129,6 +129,7 @@ def test_the_cluster_cidr_can_be_told(cluster):
     assert "2 of 512" in cluster.levels.value
     cluster.cidr.value = "172.16.0.1/16"
     assert "is an address inside 172.16.0.0/16" in cluster.cidr_field.message.value
+    assert "counted without it" in cluster.cidr_field.message.value and "2 of ?" in cluster.levels.value
     cluster.cidr.value = ""
     assert cluster.cidr_field.message.value == "" and "2 of ?" in cluster.levels.value
 

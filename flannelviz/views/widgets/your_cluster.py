@@ -155,10 +155,12 @@ class YourCluster(Panel):
     @guarded
     def _on_cidr(self, _change: object) -> None:
         self.cidr_field.message.say("")
-        self.attempt(self.cidr_field, self._recount, "the levels below are counted without it")
+        told = "the levels below are counted without it"
+        self.attempt(self.cidr_field, lambda: self._recount(self._cluster_cidr()), told)
+        if self.cidr_field.message.value:
+            self._recount(None)
 
-    def _recount(self) -> None:
-        cidr = self._cluster_cidr()
+    def _recount(self, cidr: IPv4Network | None) -> None:
         if self.cluster is not None:
             self._show(self.cluster, self._allocation(self.cluster, cluster_cidr=cidr))
 

@@ -120,6 +120,7 @@ def test_what_the_record_does_not_hold_is_said_beside_the_control(twice, monkeyp
     assert "a lab needs the CNI plugins" in twice.destination_field.message.value
     assert "below is the last ping that could be sent" in twice.destination_field.message.value
     assert twice.both.table.value == shown
+    assert twice.says.startswith("a1 pings b1 in the network as it was built. "), "in words too"
 
 
 @pytest.mark.parametrize(

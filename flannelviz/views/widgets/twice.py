@@ -175,7 +175,7 @@ class Twice(Panel):
     @property
     def says(self) -> str:
         """Return what is sent through which network, and unless it has to be guessed, what became of it."""
-        return self._asked if self.guess else f"{self._asked}. {self.both.pair.says}"
+        return self._sent_says if self.guess else f"{self._sent_says}. {self.both.pair.says}"
 
     @property
     def _asked(self) -> str:
@@ -211,6 +211,7 @@ class Twice(Panel):
     def _ask(self) -> None:
         """Send the packet twice, and show that, or ask first what will be seen."""
         now, pair = self._sent()
+        self._sent_says = self._asked
         self.about.value = self._about()
         unaware = ", of which the model was not told" if self.stale and self.fault.value else ""
         self.both.show(now, pair, f"{self._asked}{unaware}")

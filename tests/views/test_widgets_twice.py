@@ -245,3 +245,18 @@ def test_another_choice_asks_anew_in_the_same_quiz(guess):
     assert "cni0-down at node-a" in asked.question and "cni0-down at node-a" in asked.asked.value
     guess.source.value, guess.destination.value = "default/a1", "default/b1"
     assert "a1 pings b1" in asked.asked.value and asked.right.value == REQUEST_LOST
+
+
+def test_nothing_of_another_choice_shows_before_its_guess(guess, monkeypatch):
+    """The page draws each message of the kernel: what was opened is shut before it shows what has to be guessed."""
+    answered(guess, REPLY_LOST)
+    show = guess.both.show
+    opened = []
+
+    def watched(*told: object) -> None:
+        opened.append(quiz(guess).aside.children)
+        show(*told)
+
+    monkeypatch.setattr(guess.both, "show", watched)
+    guess.fault.value = "cni0-down"
+    assert opened == [()]

@@ -213,9 +213,6 @@ class Twice(Panel):
         now, pair = self._sent()
         self._sent_says = self._asked
         self.about.value = self._about()
-        unaware = ", of which the model was not told" if self.stale and self.fault.value else ""
-        self.both.show(now, pair, f"{self._asked}{unaware}")
-        self.both.source.say(self.kernel.says)
         if not self.guess:
             self.slot.children = (self.both,)
         elif self.quiz is None:
@@ -223,6 +220,9 @@ class Twice(Panel):
             self.slot.children = (self.quiz,)
         else:
             self.quiz.ask(*self._question(pair), right=outcome(pair))
+        unaware = ", of which the model was not told" if self.stale and self.fault.value else ""
+        self.both.show(now, pair, f"{self._asked}{unaware}")
+        self.both.source.say(self.kernel.says)
 
     def _sent(self) -> tuple[Network, Pair]:
         fault, target = self.fault.value, self.target.value or ""

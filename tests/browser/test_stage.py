@@ -280,6 +280,17 @@ def test_nobody_gets_past_a_question(show: Callable[..., Page]) -> None:
     assert slider.input_value() == "10"
 
 
+def test_what_an_answer_brings_is_not_played_over(show: Callable[..., Page]) -> None:
+    page = show(journey(questions=[QUESTION]))
+    page.get_by_role("button", name="play").click()
+    page.get_by_role("button", name="0.0.0.0/0").click()
+    page.wait_for_timeout(2000)  # longer than from one step to the next
+    expect(page.locator(".fv-answer")).to_be_visible()
+    expect(page.locator(".fv-counter")).to_have_text("hop 3 of 10")
+    page.get_by_role("button", name="play").click()
+    expect(page.locator(".fv-counter")).to_have_text("hop 4 of 10")
+
+
 def test_an_answer_may_be_a_place_in_the_picture(show: Callable[..., Page]) -> None:
     page = show(lost())
     page.get_by_role("slider").press("ArrowRight")

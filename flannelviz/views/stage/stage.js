@@ -677,10 +677,9 @@ function stage(model, script, root, at, undo, fail) {
     play.textContent = '\u2016 pause';
     play.setAttribute('aria-label', 'pause');
     const tick = () => {
-      const from = step;
+      timer = setTimeout(tick, PAUSE / speed);
       go(step + 1);
-      if (step === from || step >= last) pause();
-      else timer = setTimeout(tick, PAUSE / speed);
+      if (step >= furthest()) pause(); // at a question too: its answer is not played over
     };
     timer = setTimeout(tick, PAUSE / speed / 4);
   }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -288,6 +289,18 @@ def test_what_an_answer_brings_is_not_played_over(show: Callable[..., Page]) -> 
     expect(page.locator(".fv-answer")).to_be_visible()
     expect(page.locator(".fv-counter")).to_have_text("hop 3 of 10")
     page.get_by_role("button", name="play").click()
+    expect(page.locator(".fv-counter")).to_have_text("hop 4 of 10")
+
+
+def test_a_double_click_is_one_answer(show: Callable[..., Page]) -> None:
+    page = show(journey(questions=[QUESTION, replace(QUESTION, step=4)]))
+    page.get_by_role("slider").press("End")
+    place = page.get_by_role("button", name="0.0.0.0/0").bounding_box()
+    assert place
+    page.mouse.dblclick(place["x"] + 8, place["y"] + place["height"] / 2)
+    expect(page.locator(".fv-counter")).to_have_text("hop 3 of 10")
+    expect(page.locator(".fv-choices button")).to_have_count(2)
+    page.get_by_role("button", name="0.0.0.0/0").click()
     expect(page.locator(".fv-counter")).to_have_text("hop 4 of 10")
 
 

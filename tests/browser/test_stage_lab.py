@@ -85,6 +85,26 @@ def test_keys_step_and_python_hears_of_it(lab: LabPage, work: Path) -> None:
     assert lab.kernel_errors() == []
 
 
+def test_a_double_click_or_a_held_key_chooses_one_end(lab: LabPage, work: Path) -> None:
+    write(work / "twice.ipynb", SHOWN)
+    lab.open("twice.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    page = lab.page
+    page.get_by_role("button", name="Choose both ends").click()
+    box = page.locator(".fv-stage svg [role=button]")
+    box.filter(has_text="172.16.0.131").dblclick()
+    expect(page.locator(".fv-stage .fv-message")).to_have_text("From default/a2. And to where?")
+    box.filter(has_text="172.16.0.130").click()
+    expect(page.locator(".fv-says")).to_have_text("a2 to a1: request and reply arrive")
+    page.get_by_role("button", name="Choose both ends").press("Enter")
+    box.filter(has_text="172.16.0.130").focus()
+    for key in ("Enter", "Enter"):  # held: the second one is a repetition
+        page.keyboard.down(key)
+    page.keyboard.up("Enter")
+    expect(page.locator(".fv-stage .fv-message")).to_have_text("From default/a1. And to where?")
+    lab.check_clean()
+
+
 def test_arrows_are_the_stages_after_an_answer_and_in_an_opened_place(lab: LabPage, work: Path) -> None:
     """And two views of one stage are one stage: what is answered in one, or taken back by Python, is so in both."""
     write(work / "answers.ipynb", LARGE, "shown")

@@ -207,6 +207,8 @@ const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 // --- one picture ---------------------------------------------------------------------------------------------------
 
+// Who clicks twice on what goes away with a choice has chosen once.
+const once = (event) => event.detail < 2;
 const element = (event) => event.target.closest?.('svg.fv > g > g[data-i]');
 
 /** Return a picture that can be moved to any step; `act(key, event)` is called for the element a reader chose. */
@@ -322,11 +324,11 @@ function canvas({ drawn, says, label }, single, opens, act, hover) {
   // The frame listens: an <svg> that listens for focus is a stop for Tab in Chromium.
   frame.addEventListener('click', (event) => {
     const node = element(event);
-    if (node) act(drawn.elements[node.dataset.i].key, node);
+    if (node && once(event)) act(drawn.elements[node.dataset.i].key, node);
   });
   frame.addEventListener('keydown', (event) => {
     const chosen = (event.key === 'Enter' || event.key === ' ') && event.target.hasAttribute('role');
-    if (chosen) act(drawn.elements[event.target.dataset.i].key, event.target);
+    if (chosen && !event.repeat) act(drawn.elements[event.target.dataset.i].key, event.target);
     if (chosen || rove(event)) {
       event.preventDefault();
       event.stopPropagation();
@@ -715,7 +717,7 @@ function stage(model, script, root, at, undo, fail) {
     open = number;
     const posed = script.questions[open];
     question.innerHTML = posed?.asks ?? '';
-    choices.replaceChildren(...(posed?.choices ?? []).map(({ label }, c) => button(label, label, () => answer(c))));
+    choices.replaceChildren(...(posed?.choices ?? []).map(({ label }, c) => button(label, label, (event) => once(event) && answer(c))));
     choices.hidden = !posed;
     if (had) slider.focus();
     bounds();

@@ -205,6 +205,31 @@ def test_what_is_folded_is_found_opened_and_chosen(lab: LabPage, work: Path) -> 
     expect(one.locator(".fv-message")).to_contain_text("was shut down has to run this cell again", timeout=8000)
 
 
+def test_a_reply_is_told_where_it_was_asked_for(lab: LabPage, work: Path) -> None:
+    """Of two views of one stage, that is the one which wished; and a later wish of the other takes no reply away."""
+    write(work / "wishes.ipynb", SHOWN, "shown")
+    lab.open("wishes.ipynb")
+    assert lab.run_all(), lab.kernel_errors()
+    page = lab.page
+    views = one, other = [page.locator(".fv-stage").nth(i) for i in (0, 1)]
+    one.get_by_role("searchbox").fill("nobody")
+    one.get_by_role("searchbox").press("Enter")
+    expect(one.locator(".fv-message")).to_contain_text("is called 'nobody'")
+    expect(other.locator(".fv-message")).to_have_text("")
+    kernel = int(page.evaluate(PYTHON, "__import__('os').getpid()"))
+    os.kill(kernel, signal.SIGSTOP)
+    try:
+        for view, name in zip(views, ("no-first", "no-second")):
+            view.get_by_role("searchbox").fill(name)
+            view.get_by_role("searchbox").press("Enter")
+            expect(view.locator(".fv-message")).to_have_text("working it out …")
+    finally:
+        os.kill(kernel, signal.SIGCONT)
+    for view, name in zip(views, ("no-first", "no-second")):
+        expect(view.locator(".fv-message")).to_contain_text(f"is called '{name}'")
+    lab.check_clean()
+
+
 @pytest.mark.parametrize("backward", [False, True])
 def test_another_journey_begins_at_its_start(lab: LabPage, work: Path, backward: bool) -> None:
     """In whatever order the kernel tells of script, step and answers: they are a set there, another one each time."""

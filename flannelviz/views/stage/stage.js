@@ -543,6 +543,7 @@ function stage(model, script, root, at, undo, fail) {
     ? control('input', { type: 'search', 'aria-label': 'find a place by name or address', placeholder: 'find a name or address' }) : null;
   const wish = make('p', { class: 'fv-message', 'data-kind': 'note', role: 'status', hidden: '' });
   let waiting = 0;
+  let { wished } = at; // the number of the last wish of this view
 
   /** Say something about a wish, else how far the choice of ends is. */
   function say(text) {
@@ -586,7 +587,8 @@ function stage(model, script, root, at, undo, fail) {
     if (cut()) return say(ALONE);
     waiting = setTimeout(() => say(cut() ? ALONE : SILENT), PATIENCE);
     try {
-      model.set('wish', { ...what, number: (model.get('wish')?.number ?? 0) + 1 });
+      wished = (model.get('wish')?.number ?? 0) + 1;
+      model.set('wish', { ...what, number: wished });
       return model.save_changes();
     } catch {
       return say(ALONE);
@@ -595,7 +597,7 @@ function stage(model, script, root, at, undo, fail) {
 
   function answered() {
     const { number, says, focus } = model.get('reply') ?? {};
-    if (number !== model.get('wish')?.number) return;
+    if (number !== wished) return;
     say(says);
     const found = pictures[0].node(focus);
     if (found && root.contains(document.activeElement)) pictures[0].point(found);
@@ -863,7 +865,7 @@ function stage(model, script, root, at, undo, fail) {
     else if (last) slider.focus();
     else pictures[0].enter();
   }
-  return { enter, where: () => ({ step, picking, sought: search?.value, save: true }) };
+  return { enter, where: () => ({ step, picking, sought: search?.value, wished, save: true }) };
 }
 
 /** Say in one sentence why there is nothing to see. */
@@ -891,7 +893,9 @@ function render({ model, el }) {
     const why = refusal(script);
     const had = root.contains(document.activeElement);
     const stays = !why && now && sameWalk(shown, script);
-    const at = stays ? now.where() : { step: anew ? null : model.get('step'), picking: null, save: anew };
+    const was = now?.where();
+    const start = { step: anew ? null : model.get('step'), picking: null, wished: was?.wished, save: anew };
+    const at = stays ? was : start;
     stop();
     if (why) return refuse(root, why);
     try {

@@ -241,12 +241,14 @@ def test_another_journey_begins_at_its_start(lab: LabPage, work: Path, backward:
     one.get_by_role("slider").press("End")
     one.get_by_role("button", name="this").click()
     one.get_by_role("slider").press("End")
+    one.get_by_label("speed").select_option("4")
     hears(page, "shown.step", "10")
     assert page.evaluate(PYTHON, "shown.travel('a1', 'pod-300-30')") == "None"
     expect(one.locator(".fv-says")).to_have_text("a1 to pod-300-30: request and reply arrive")
     page.wait_for_timeout(300)
     for view in page.locator(".fv-stage").all():
         expect(view.locator(".fv-counter")).to_have_text("hop 1 of 10")
+    expect(one.get_by_label("speed")).to_have_value("4")
     hears(page, "shown.step", "1")
 
 

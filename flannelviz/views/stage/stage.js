@@ -519,8 +519,7 @@ function stage(model, script, root, at, undo, fail) {
   let timer = 0;
   let saving = 0;
   let settling = 0;
-  let speed = 1;
-  let { picking } = at; // null; or the ends chosen so far
+  let { picking, speed = 1 } = at; // null, or the ends chosen so far
   let opener = null;
 
   const answers = () => known(script, model.get('answers'));
@@ -668,7 +667,7 @@ function stage(model, script, root, at, undo, fail) {
   slider.addEventListener('blur', () => status.setAttribute('aria-live', 'polite'));
   const counter = make('span', { class: 'fv-counter' });
   const pace = control('select', { 'aria-label': 'speed' });
-  for (const factor of [0.5, 1, 2, 4]) pace.append(new Option(`${factor}\u00d7`, factor, factor === 1, factor === 1));
+  for (const factor of [0.5, 1, 2, 4]) pace.append(new Option(`${factor}\u00d7`, factor, factor === 1, factor === speed));
   pace.addEventListener('change', () => { speed = Number(pace.value); });
   const bar = make('div', { class: 'fv-bar', role: 'group', 'aria-label': 'steps' });
   bar.append(first, back, play, next, end, slider, counter, pace);
@@ -865,7 +864,7 @@ function stage(model, script, root, at, undo, fail) {
     else if (last) slider.focus();
     else pictures[0].enter();
   }
-  return { enter, where: () => ({ step, picking, sought: search?.value, wished, save: true }) };
+  return { enter, where: () => ({ step, picking, sought: search?.value, wished, speed, save: true }) };
 }
 
 /** Say in one sentence why there is nothing to see. */
@@ -894,7 +893,7 @@ function render({ model, el }) {
     const had = root.contains(document.activeElement);
     const stays = !why && now && sameWalk(shown, script);
     const was = now?.where();
-    const start = { step: anew ? null : model.get('step'), picking: null, wished: was?.wished, save: anew };
+    const start = { step: anew ? null : model.get('step'), picking: null, wished: was?.wished, speed: was?.speed, save: anew };
     const at = stays ? was : start;
     stop();
     if (why) return refuse(root, why);

@@ -129,6 +129,9 @@ def test_a_fault_that_cannot_be_put_here_is_refused_and_nothing_changes(faults):
     faults.target.value = "node-b"
     assert "the VPC holds no entry &lt;b&gt;" in faults.target_field.message.value
     assert (faults.stage.script, faults.card.value) == before
+    for on, words in ((False, "fault is off"), (True, "fault is on")):
+        faults.broken.value = on
+        assert faults.broken.description == words, "the button says what it is, whatever the stage still shows"
 
 
 def test_the_target_may_be_given_from_the_start():

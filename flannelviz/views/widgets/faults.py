@@ -83,6 +83,7 @@ class FaultExplorer(StagePanel):
         self.broken = widgets.ToggleButton(chosen is not None, tooltip="switch the fault on and off")
         self.fault_field, self.target_field = Field(self.fault, wide=True), Field(self.target)
         self.source_field, self.destination_field = Field(self.source), Field(self.destination)
+        self._label()
         self._offer_targets()
 
     def _called(self, name: str) -> Any:
@@ -142,7 +143,11 @@ class FaultExplorer(StagePanel):
         rest = "; this fault does not touch this journey" if untouched else ""
         return f"{self.fault.value} at {short_place(self.target.value or '')}: {said}{rest}"
 
+    def _label(self) -> None:
+        self.broken.description = "fault is on" if self.broken.value else "fault is off"
+
     def _renew(self, field: Field) -> None:
+        self._label()
         for one in (self.fault_field, self.target_field, self.source_field, self.destination_field):
             one.message.say("")
         self.attempt(field, self._redraw, "the stage shows the last journey that could be worked out")
@@ -170,7 +175,6 @@ class FaultExplorer(StagePanel):
         return journey_drawing(self.now, self.after)
 
     def _tell(self) -> None:
-        self.broken.description = "fault is on" if self.broken.value else "fault is off"
         self.card.value = self._about(self.faults[self.fault.value])
 
     def _receiver(self, now: Network) -> str:

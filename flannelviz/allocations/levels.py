@@ -201,7 +201,7 @@ def block_count(cluster: Extent, mask: int | None) -> int | None:
     """Return how many blocks the cluster CIDR has, or None where either size is unknown or a block is the larger."""
     if cluster.cidr is None or mask is None or mask < cluster.cidr.prefixlen:
         return None
-    return int(2 ** (mask - cluster.cidr.prefixlen))
+    return 1 << (mask - cluster.cidr.prefixlen)
 
 
 def cluster_fill(network: Network, cluster: Extent, mask: int | None, taken: list[int]) -> Fill:

@@ -19,9 +19,9 @@ from flannelviz.network import Network
 class _OnNode:
     """What is counted for one node while its pods pass by; the addresses of the podCIDR as integers."""
 
-    first: int = 0
-    last: int = -1
-    address: int | None = None
+    first: int
+    last: int
+    address: int | None
     held: set[int] = field(default_factory=set)
     host_network: int = 0
     waiting: int = 0

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ NEW_FAMILY = pod("a1", None, phase="Running", other_ips=("fd00::5",))
         ((NODE_A, UNTOLD, pod("a2", "172.16.0.130")), "1 of ?", "? of 125", "? of 125"),
         ((NODE_A, NEW_FAMILY, pod("a2", "172.16.0.130")), "1 of ?", "1 of 125 (1 %)", "1 of 125 (1 %)"),
         ((NODE_A, pod("a1", None, phase="Pending")), "1 of ?", "0 of 125 (0 %)", "0 of 125 (0 %)"),
+        ((NODE_A, node("node-c", None), pod("a1", "172.16.0.130")), "1 of ?", "1 of 125 (1 %)", "1 of 125 (1 %)"),
     ],
 )
 def test_what_cannot_be_read_is_not_zero(
@@ -150,7 +152,9 @@ def test_a_pod_of_another_family_says_so() -> None:
         ((pod("a1", "192.168.0.10", host_network=True),), "error"),
         ((pod("a1", "192.168.1.9"),), "notice"),
         ((pod("b1", "192.168.1.9", on="node-b"), node("node-b", None)), "notice"),
+        ((pod("a1", None, other_ips=("fd00::5",)),), "notice"),
         ((pod("a1", "192.168.1.9"), NODE_B), "error"),
+        ((pod("a1", "192.168.1.9"), UNREAD), "error"),
     ],
 )
 def test_a_cluster_without_podcidrs_whose_pods_have_addresses_is_no_flannel(
@@ -168,12 +172,14 @@ def test_a_skipped_block_is_a_gap() -> None:
         ("k8s-w2", "10.244.3.0/24", 0, 2),
     ]
     assert [str(gap) for gap in found.gaps] == ["10.244.2.0/24"]
+    assert found.levels[2].counted == "podCIDRs 10.244.0.0/24, 10.244.1.0/24, 10.244.3.0/24"
     assert found.findings == ()
 
 
 def test_order_of_nodes_is_not_order_of_blocks() -> None:
     found = allocation(read_kubectl(REAL / "dump-2017-capital-keys").network)
     assert [b.node[4:] for b in found.blocks] == ["master1", "master3", "master2", "worker2", "worker1"]
+    assert found.levels[2].counted == "5 podCIDRs"  # too many to name
     assert {code for code, _ in codes(found)} == {"pod-pending"}
     assert len(found.findings) == 4
     assert found.findings[0].command == "kubectl describe pod/nginx215-74cd47f945-fvxvb -n default"
@@ -244,6 +250,7 @@ HOST = {"host_network": True}
             (NODE_A, pod("h1", None, None, phase="Pending", **HOST)),
             ("pod-pending", "default/h1", "is not scheduled to a node"),
         ),
+        ((NODE_A, pod("h1", None, phase="Pending", **HOST)), None),  # it waits for no address of a podCIDR
         (
             (NODE_A, pod("p1", None, phase="Pending")),
             ("pod-pending", "default/p1", "is on node-a without an address"),
@@ -292,13 +299,53 @@ def test_an_unusable_podcidr_is_not_a_missing_one(spec: Any, told: str | None) -
 
 
 @pytest.mark.parametrize(
-    ("pods", "code"), [(11, None), (12, "pod-cidr-nearly-full"), (13, "pod-cidr-full")]
+    ("pods", "said"),
+    [
+        (11, []),
+        (12, [("warning", "pod-cidr-nearly-full", "12 of 13 (92 %) addresses of 172.16.0.16/28 are held: 1 left")]),
+        (
+            13,
+            [
+                (
+                    "error",
+                    "pod-cidr-full",
+                    "13 of 13 (100 %) addresses of 172.16.0.16/28 are held: the next pod gets none",
+                )
+            ],
+        ),
+    ],
 )  # a /28 has room for 13
-def test_a_podcidr_fills_up(pods: int, code: str | None) -> None:
+def test_a_podcidr_fills_up(pods: int, said: list[tuple[str, str, str]]) -> None:
     small = node("node-a", "172.16.0.16/28", "192.168.0.10")
     found = allocation(cluster(small, *(pod(f"a{n}", f"172.16.0.{18 + n}") for n in range(pods))))
-    assert codes(found) == ([(code, "node-a")] if code else [])
+    assert [(finding.severity, finding.code, finding.message) for finding in found.findings] == said
     assert found.levels[2].fill.used == pods
+
+
+def test_a_block_counts_the_pods_that_hold_none_of_its_addresses() -> None:
+    none = (pod("h1", "192.168.0.10", **HOST), pod("p1", None, phase="Pending"), pod("j1", None, phase="Failed"))
+    (quiet,) = allocation(cluster(NODE_A, pod("a1", "172.16.0.130"))).blocks
+    (busy,) = allocation(cluster(NODE_A, *none, pod("x1", "172.16.9.9"))).blocks
+    counts = [(b.fill.used, b.host_network, b.waiting, b.finished, b.outside) for b in (quiet, busy)]
+    assert counts == [(1, 0, 0, 0, 0), (0, 1, 1, 1, 1)]
+
+
+def test_blocks_come_by_address_then_by_size_and_those_without_a_podcidr_last() -> None:
+    wide, early = node("node-w", "172.16.8.0/24"), node("node-e", "9.0.0.0/25")  # by number: as text, 9 is the last
+    found = allocation(cluster(node("node-z", None), NODE_B, node("node-y", None), wide, NODE_A, early))
+    assert [block.node for block in found.blocks] == ["node-e", "node-a", "node-w", "node-b", "node-z", "node-y"]
+
+
+def test_the_smallest_podcidr_around_an_address_is_its_owner() -> None:
+    wide = node("node-c", "172.16.0.0/24", "192.168.0.12")
+    for nodes in ((wide, NODE_A, NODE_B), (NODE_A, wide, NODE_B)):
+        findings = allocation(cluster(*nodes, pod("b1", "172.16.0.140", "node-b"))).findings
+        (outside,) = [finding for finding in findings if finding.code == "pod-outside-pod-cidr"]
+        assert outside.message.endswith("but in that of node-a: packets for it go there")
+
+
+def test_a_node_whose_address_is_unknown_has_none_that_counts() -> None:
+    assert str(allocation(cluster(NODE_A, node("node-b", "172.16.8.0/25"))).levels[0].fill) == "1 of ?"
 
 
 def test_cluster_cidr_given_is_checked() -> None:
@@ -314,6 +361,12 @@ def test_cluster_cidr_given_is_checked() -> None:
 def test_blocks_of_different_sizes_have_no_gaps() -> None:
     found = allocation(cluster(NODE_A, node("node-c", "172.16.8.0/24", "192.168.0.12")))
     assert (found.node_mask, found.gaps, str(found.levels[1].fill)) == (None, (), "2 of ?")
+
+
+@pytest.mark.parametrize(("far", "extent"), [("10.255.255.128/25", "at least 10.0.0.0/8"), ("11.0.0.0/25", "unknown")])
+def test_no_range_that_was_derived_is_wider_than_a_private_one(far: str, extent: str) -> None:
+    found = allocation(cluster(node("node-a", "10.0.0.0/25", "192.168.0.10"), node("node-b", far, "192.168.0.11")))
+    assert str(found.levels[1].extent).startswith(extent)
 
 
 def test_podcidr_larger_than_the_cluster() -> None:
@@ -333,32 +386,40 @@ def test_nothing_known() -> None:
 def test_commands_are_quoted_for_the_shell(name: str) -> None:
     hostile = Pod(name, name, name, None, phase="Pending")
     found = allocation(Network(nodes=named([node(name, None)]), pods=named([hostile])))
-    commands = {finding.code: shlex.split(finding.command) for finding in found.findings}
+    full = allocation(Network(nodes=named([node(name, "10.0.0.0/30")]), pods=named([pod("a1", "10.0.0.2", name)])))
+    leaky = allocation(built(name))
+    about = [*leaky.findings, *full.findings, *found.findings]
+    commands = {finding.code: shlex.split(finding.command) for finding in about}
     assert commands["pod-cidr-missing"][:3] == ["kubectl", "get", f"node/{name}"]
     assert commands["pod-pending"] == ["kubectl", "describe", f"pod/{name}", "-n", name]
+    assert commands["pod-cidr-full"][-1] == f"spec.nodeName={name}"
+    assert commands["pod-ip-leaked"][:3] == ["ssh", name, "ls"]
 
 
 # --- a built network: the plan is known, and host-local says who holds what ------------------------------------------
 
 
-def built() -> Network:
-    held = {int(IPv4Address("172.16.0.130")): "default/a1", int(IPv4Address("172.16.0.131")): "default/gone"}
+FIRST = int(IPv4Address("172.16.0.130"))
+LEAKED = {FIRST: "default/a1", FIRST + 1: "default/gone"}
+
+
+def built(name: str = "node-a", held: dict[int, str] = LEAKED) -> Network:
     assert NODE_A.pod_cidr is not None
     lan = Lan(
-        "node-a",
+        name,
         NODE_A.pod_cidr,
         {},
         HostLocal(NODE_A.pod_cidr, held),
         lambda lan, port: Tables(),
-        (Port("default/a1", int(IPv4Address("172.16.0.130"))),),
+        (Port("default/a1", FIRST),),
     )
     address = IPv4Interface("192.168.0.10/24").ip
     return Network(
         plan=ClusterPlan(),
-        ecs={"node-a": Ecs("node-a", "i-a", address, "vsw-a", "")},
-        nodes=named([NODE_A]),
-        pods=named([pod("a1", None), pod("a2", None, message="no IP addresses available")]),
-        written={"node-a": Tables(lan=lan)},
+        ecs={name: Ecs(name, "i-a", address, "vsw-a", "")},
+        nodes=named([replace(NODE_A, name=name)]),
+        pods=named([pod("a1", None, name), pod("a2", None, name, message="no IP addresses available")]),
+        written={name: Tables(lan=lan)},
     )
 
 
@@ -372,8 +433,28 @@ def test_a_built_network_knows_its_ranges() -> None:
     assert [(switch.name, switch.fill.used, switch.fill.usable) for switch in found.vswitches] == [("vsw-a", 1, 252)]
     assert [str(gap) for gap in found.gaps] == ["172.16.0.0/25", "172.16.1.0/25 to 172.16.255.128/25 (510 blocks)"]
     assert codes(found) == [("pod-ip-leaked", "node-a"), ("pod-pending", "default/a2")]
+    assert found.findings[0].message == "host-local holds an address for pods that are gone, such as 172.16.0.131"
     assert found.findings[0].command == "ssh node-a ls /var/lib/cni/networks/cb0"
     assert found.findings[1].message == "is on node-a without an address: no IP addresses available"
+
+
+def test_leaked_addresses_are_counted() -> None:
+    message = allocation(built(held=LEAKED | {FIRST + 2: "default/old"})).findings[0].message
+    assert message == "host-local holds 2 addresses for pods that are gone, such as 172.16.0.131"
+
+
+def test_a_plan_without_a_node_has_room_for_all_of_them() -> None:
+    found = allocation(Network(plan=ClusterPlan()))
+    assert [str(level.fill) for level in found.levels] == ["0 of 252 (0 %)", "0 of 512 (0 %)", "0 of 0"]
+    assert [gap.blocks for gap in found.gaps] == [512]
+
+
+def test_a_built_cluster_of_one_block_is_full() -> None:
+    small = ClusterPlan(cluster_cidr=IPv4Network("172.16.0.128/25"))
+    found = allocation(Network(plan=small, nodes=named([NODE_A])))
+    (full,) = [finding for finding in found.findings if finding.subject == "cluster"]
+    assert (full.code, str(found.levels[1].fill)) == ("cluster-cidr-full", "1 of 1 (100 %)")
+    assert full.message == "172.16.0.128/25 holds 1 block, and none is left: the next node gets no podCIDR"
 
 
 def test_the_article_level_by_level() -> None:
@@ -400,7 +481,16 @@ def test_more_pods_than_a_28_has_room_for() -> None:
 # --- the oracle: every pair compared with every other -----------------------------------------------------------------
 
 ADDRESSES = [f"10.0.0.{n}" for n in range(16)]
-CIDRS = [None, "10.0.0.0/28", "10.0.0.0/29", "10.0.0.8/29", "10.0.0.8/30", "10.0.0.12/30", "10.0.0.4/31", "10.0.0.4/32"]
+CIDRS = [
+    None,
+    "10.0.0.0/28",
+    "10.0.0.0/29",
+    "10.0.0.8/29",
+    "10.0.0.8/30",
+    "10.0.0.12/30",
+    "10.0.0.4/31",
+    "10.0.0.15/32",
+]
 
 
 @st.composite

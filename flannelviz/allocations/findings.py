@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from flannelviz.allocations.levels import WIDEST, Block, Extent, Owners, block_count, bounds
 from flannelviz.model import Node, Pod, usable_pod_ips
-from flannelviz.network import Network
+from flannelviz.network import Network, counted
 
 NEARLY_FULL = 0.9
 
@@ -91,7 +91,7 @@ def pod_cidr_findings(network: Network, cluster: Extent) -> Iterator[Finding]:
     elsewhere = _is_addressed_from_elsewhere(network)
     for node in network.nodes.values():
         yield from _own_cidr_findings(node, cluster, elsewhere=elsewhere)
-    yield from _overlaps(node for node in network.nodes.values() if node.pod_cidr is not None)
+    yield from _overlaps(network.nodes.values())
 
 
 def _own_cidr_findings(node: Node, cluster: Extent, *, elsewhere: bool) -> Iterator[Finding]:
@@ -157,7 +157,7 @@ def fullness_findings(
     """Return which ranges have nothing left, or hardly anything."""
     count = block_count(cluster, mask)
     if cluster.basis in ("plan", "given") and count is not None and len(taken) >= count:
-        message = f"all {count} blocks of {cluster.cidr} are taken: the next node gets no podCIDR"
+        message = f"{cluster.cidr} holds {counted(count, 'block')}, and none is left: the next node gets no podCIDR"
         yield Finding("warning", "cluster-cidr-full", "cluster", message, SHOW_POD_CIDRS)
     for block in blocks:
         used, usable = block.fill.used, block.fill.usable

@@ -112,7 +112,7 @@ def _file_called(text: str) -> Path:
     try:
         if Path(text).exists():
             return Path(text)
-    except (OSError, ValueError):  # too long for a file name, or with a NUL in it
+    except OSError:  # too long for a file name
         pass
     what = _foreign(text)
     raise DumpError(

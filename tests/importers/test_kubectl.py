@@ -179,6 +179,25 @@ def test_items_without_kind_take_it_from_their_list_or_their_fields() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        ({"spec": {"podCIDR": "172.16.0.0/25"}}, "node"),
+        ({"spec": {"providerID": "cn-hangzhou.i-1"}}, "node"),
+        ({"status": {"addresses": []}}, "node"),
+        ({"Status": {"NodeInfo": {}}}, "node"),
+        ({"spec": {"nodeName": "node-a"}}, "pod"),
+        ({"spec": {"containers": []}}, "pod"),
+        ({"status": {"podIP": "172.16.0.130"}}, "pod"),
+        ({"Status": {"HostIP": "192.168.0.10"}}, "pod"),
+    ],
+)
+@pytest.mark.parametrize("kind", [{}, {"kind": ""}])
+def test_one_field_tells_what_an_item_without_kind_is(item: Any, told: str, kind: dict[str, str]) -> None:
+    network = read_kubectl(dump({"metadata": {"name": "x", "namespace": "default"}, **item, **kind})).network
+    assert (len(network.nodes), len(network.pods)) == ((1, 0) if told == "node" else (0, 1))
+
+
 def test_null_is_the_same_as_absent() -> None:
     cut = pod(spec={"hostNetwork": None, "securityContext": None}, podIPs=None, message=None)
     assert read_kubectl(dump(node(), cut)).network == read_kubectl(TEXT).network
@@ -217,6 +236,39 @@ def test_missing_values_stay_missing() -> None:
     assert warned(found) == []
 
 
+def test_an_empty_list_of_its_kind_tells_that_there_is_none() -> None:
+    nodes, pods = dump(kind="NodeList"), dump(kind="PodList")
+    assert read_kubectl(nodes, dump(pod())).network.unknown == frozenset()
+    assert read_kubectl(dump(node()), pods).network.unknown == frozenset()
+    assert read_kubectl(dump(), dump(node())).network.unknown == {"pods"}
+
+
+def test_what_else_a_node_says_of_itself() -> None:
+    about = {"name": "node-a", "labels": {"zone": "h"}, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    leaving = node() | {"metadata": about}
+    leaving["status"] = {"conditions": [{"type": "Ready", "status": "False"}]}
+    network = read_kubectl(dump(leaving, node("node-b"))).network
+    told = [(found.ready, found.deleting, found.labels) for found in network.nodes.values()]
+    assert told == [("False", True, (("zone", "h"),)), ("True", False, ())]
+
+
+def test_of_several_ipv4_addresses_the_first_is_the_one_used() -> None:
+    second = {"type": "InternalIP", "address": "192.168.1.10"}
+    two = node()
+    two["status"]["addresses"].append(second)
+    found = read_kubectl(dump(two, pod(podIPs=[{"ip": "172.16.0.130"}, {"ip": "172.16.0.140"}])))
+    assert str(found.network.nodes["node-a"].address) == "192.168.0.10"
+    assert any(said.startswith("1 × further address of a node left out") for said in noticed(found))
+    only = found.network.pods["default/a1"]
+    assert (str(only.ip), only.other_ips) == ("172.16.0.130", ("172.16.0.140",))
+
+
+def test_a_namespace_that_is_not_told_is_shown_as_unknown() -> None:
+    found = read_kubectl(dump(node(), pod() | {"metadata": {"name": "a1"}}))
+    assert list(found.network.pods) == ["?/a1"]
+    assert [said for said in warned(found) if said.startswith("Pod ?/a1, metadata.namespace")]
+
+
 def test_hostnetwork_pod_on_a_node_that_is_not_in_the_dump() -> None:
     network = read_kubectl(dump(pod("host", "192.168.0.10", spec={"hostNetwork": True}))).network
     assert network.unknown == {"nodes"}
@@ -233,14 +285,27 @@ def test_finished_pod_gives_its_address_back() -> None:
 def test_why_a_pod_waits() -> None:
     scheduled = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
     creating = [{"state": {"waiting": {"reason": "ContainerCreating"}}}]
+    started = {"type": "Initialized", "status": "True", "message": "all is well"}
+    unready = {"type": "Ready", "status": "False", "message": "containers with unready status: [a]"}
+    silent = {"type": "Ready", "status": "False"}
     network = read_kubectl(
         dump(
             pod("unscheduled", None, None, phase="Pending", conditions=[scheduled]),
             pod("unwired", None, phase="Pending", containerStatuses=creating),
             pod("evicted", None, phase="Failed", reason="Evicted"),
+            pod("told", None, phase="Pending", message="its own words", conditions=[scheduled]),
+            pod("later", None, None, phase="Pending", conditions=[started, silent, scheduled]),
+            pod("runs", conditions=[unready]),
         )
     ).network
-    assert [p.message for p in network.pods.values()] == ["0/1 nodes are available", "ContainerCreating", "Evicted"]
+    assert [p.message for p in network.pods.values()] == [
+        "0/1 nodes are available",
+        "ContainerCreating",
+        "Evicted",
+        "its own words",
+        "0/1 nodes are available",
+        "",
+    ]
 
 
 def test_dual_stack() -> None:
@@ -283,11 +348,16 @@ def test_one_namespace_may_be_all_or_not() -> None:
         (node(podCIDRs=["172.16.0.128/25", 9]), "spec.podCIDRs", "9"),
         (node(podCIDRs="172.16.0.128/25"), "spec.podCIDRs", '"172.16.0.128/25"'),
         (node(address="192.168.0"), "status.addresses[1].address", '"192.168.0"'),
+        (node(address="fd00::z"), "status.addresses[1].address", '"fd00::z"'),
+        (node(pod_cidr="fd00::/129"), "spec.podCIDR", '"fd00::/129"'),
+        (pod(ip="fd00::z"), "status.podIP", '"fd00::z"'),
         (node() | {"spec": "none"}, "spec", '"none"'),
         (node() | {"status": {"addresses": ["192.168.0.10"]}}, "status.addresses[0]", '"192.168.0.10"'),
         (node(name=None), "", None),
         (node(name="VPC"), "", None),
+        (node(name="Internet"), "", None),
         (node(name="default/a1"), "", None),
+        (pod(name=None), "", None),
         (node(name="half\ud800"), "metadata.name", '"half\\ud800"'),
         (pod(ip="172.16.0.256"), "status.podIP", '"172.16.0.256"'),
         (pod(ip={}), "status.podIP", "{}"),
@@ -382,6 +452,9 @@ def test_names_are_text() -> None:
         ("-P INPUT ACCEPT\n-A FORWARD -j DROP\n", "is what iptables prints"),
         ("Chain PREROUTING (policy ACCEPT)\n", "is what iptables prints"),
         ('{"items": [', r"ends in the middle of the JSON, at line 1, column 11: it was probably cut off"),
+        ('{"items": [\n {', r"ends in the middle of the JSON, at line 2, column 2: "),
+        ("x" * 300, r"no JSON text and no file of this name exists"),  # no file may have so long a name
+        ("nodes\0.json", r"no JSON text and no file of this name exists"),
         ('{"items": [}', r"is no JSON: Expecting value at line 1, column 12, near '.*\}'; save a dump"),
         ('{"items": [\n"a\nb"]}', r"is no JSON: Invalid control character at at line 2, column 3"),
         (TEXT + "}", "is no JSON: Expecting value at line 1"),
@@ -406,6 +479,13 @@ def test_names_are_text() -> None:
 def test_no_dump(source: Any, says: str) -> None:
     with pytest.raises(DumpError, match=says):
         read_kubectl(source)
+
+
+def test_an_open_file_that_is_no_text_of_its_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "dump.json"
+    path.write_bytes(TEXT.encode() + b"\xff")
+    with path.open(encoding="utf-8") as file, pytest.raises(DumpError, match=r"cannot be read: 'utf-8' codec can't"):
+        read_kubectl(file)
 
 
 def test_no_source() -> None:
@@ -458,6 +538,8 @@ def test_200_mb_are_refused_before_they_are_read(tmp_path: Path) -> None:
 def test_size_limit_is_for_all_sources_together() -> None:
     room = len(TEXT) + 50
     assert read_kubectl(TEXT, max_bytes=room).network.nodes
+    for all_that_is_allowed in (TEXT, io.StringIO(TEXT), io.BytesIO(TEXT.encode())):
+        assert read_kubectl(all_that_is_allowed, max_bytes=len(TEXT)).network.nodes
     with pytest.raises(DumpError, match="all 2 sources together"):
         read_kubectl(TEXT, TEXT, max_bytes=room)
     with pytest.raises(DumpError, match="over the limit"):

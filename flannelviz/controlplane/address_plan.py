@@ -28,6 +28,7 @@ SERVICE_MASKS = range(16, 25)
 MAX_ROUTE_TABLES = 10  # of one VPC, the system table included
 MIN_MTU, MAX_MTU = 68, 8500  # bytes
 PORTS = range(1, 65536)
+API_SERVER = "default/kubernetes"  # the Service by which pods reach it
 NAT_EIP = IPv4Address("198.51.100.1")  # of the NAT gateway
 # What no EIP lies in. Source: RFC 6890; the ranges for documentation may stand for public ones.
 NOT_PUBLIC = (
@@ -251,17 +252,24 @@ def _check_service(plan: ClusterPlan, service: ServicePlan) -> None:
     cidr = plan.service_cidr
     if cidr is None:
         raise AddressPlanError(f"Service {service.name}: the plan has no service CIDR; set service_cidr")
-    if not cidr[0] < service.cluster_ip < cidr[-1]:
-        raise AddressPlanError(
-            f"Service {service.name}: its ClusterIP {service.cluster_ip} is no address of the service CIDR {cidr}; "
-            f"take one from {cidr[1]} to {cidr[-2]}"
-        )
+    _check_cluster_ip(service, cidr)
     for port in (service.port, service.target_port):
         if port not in PORTS:
             raise AddressPlanError(f"Service {service.name}: port {port} is not from {PORTS[0]} to {PORTS[-1]}")
     for pod in service.endpoints:
         if not POD.fullmatch(pod):
             raise AddressPlanError(no_name(f"endpoint of Service {service.name}", pod))
+
+
+def _check_cluster_ip(service: ServicePlan, cidr: IPv4Network) -> None:
+    """Check one ClusterIP. Source: kubernetes pkg/controlplane/services.go, ServiceIPRange: the first is taken."""
+    if not cidr[0] < service.cluster_ip < cidr[-1]:
+        rule = f"its ClusterIP {service.cluster_ip} is no address of the service CIDR {cidr}"
+    elif service.cluster_ip == cidr[1] and full_name(service.name.partition(":")[0]) != API_SERVER:
+        rule = f"{service.cluster_ip} is that of {API_SERVER}, the API server"
+    else:
+        return
+    raise AddressPlanError(f"Service {service.name}: {rule}; take one from {cidr[2]} to {cidr[-2]}")
 
 
 def _missing_endpoints(plan: ClusterPlan) -> Iterator[str]:

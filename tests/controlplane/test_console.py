@@ -390,12 +390,17 @@ WEB = ServicePlan("web", IPv4Address("172.19.0.10"), 80, ())
         ({"name": "Web_1"}, r"Service name 'Web_1': RFC 1123 .*take 'web-1'"),
         ({"cluster_ip": None}, r"Service web has no ClusterIP"),
         ({"cluster_ip": "172.19.0.10"}, r"ClusterIP of web: '172.* is text; write parse_address\('172"),
-        ({"cluster_ip": IPv4Address("10.9.9.9")}, r"10\.9\.9\.9 .* take one from 172\.19\.0\.1 to 172\.19\.15\.254"),
+        ({"cluster_ip": IPv4Address("10.9.9.9")}, r"10\.9\.9\.9 .* take one from 172\.19\.0\.2 to 172\.19\.15\.254"),
         (
             {"cluster_ip": IPv4Address("172.16.0.2")},
             r"172\.16\.0\.2 is no address of the service CIDR 172\.19\.0\.0/20",
         ),
         ({"cluster_ip": IPv4Address("172.19.0.0")}, r"172\.19\.0\.0 is no address of the service CIDR"),
+        ({"cluster_ip": IPv4Address("172.19.15.255")}, r"172\.19\.15\.255 is no address of the service CIDR"),
+        (
+            {"cluster_ip": IPv4Address("172.19.0.1")},
+            r"^Service web: 172\.19\.0\.1 is that of default/kubernetes, the API server; take .* 172\.19\.0\.2 to",
+        ),
         ({"port": "80"}, r"port of web '80' is no whole number; write one such as 80"),
         ({"port": 99999}, r"Service web: port 99999 is not from 1 to 65535"),
         ({"target_port": 0}, r"Service web: port 0 is not from 1 to 65535"),
@@ -420,6 +425,20 @@ def test_services_that_cannot_be(change, says):
 def test_services_that_clash(other, says):
     with pytest.raises(AddressPlanError, match=says):
         console.check_plan(ClusterPlan(services=(WEB, other)))
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("web", "172.19.0.2"),
+        ("web", "172.19.15.254"),
+        ("kubernetes", "172.19.0.1"),
+        ("default/kubernetes:https", "172.19.0.1"),
+    ],
+)
+def test_the_first_clusterip_is_the_api_servers_and_the_others_are_free(name, address):
+    service = replace(WEB, name=name, cluster_ip=IPv4Address(address))
+    assert console.check_plan(ClusterPlan(services=(service,))) == ()
 
 
 def test_one_service_may_have_many_ports():

@@ -113,7 +113,7 @@ REFUSED = [
     ("fact-15: pod CIDR in VPC",
      {"vpc_cidr": net("172.16.0.0/12"), "vswitches": (vsw("v", "172.17.0.0/24"),), "service_cidr": None},
      "cluster_cidr", r"pod CIDR 172\.16\.0\.0/16: .* the VPC's 172\.16\.0\.0/12"),
-    ("vpc: public", {"vpc_cidr": net("8.8.0.0/16")}, "vpc_cidr", r"VPC 8\.8\.0\.0/16: .*172\.16\.0\.0/12"),
+    ("vpc: public", {"vpc_cidr": net("8.8.0.0/16")}, "vpc_cidr", r"VPC 8\.8\.0\.0/16: a VPC takes .*172\.16\.0\.0/12"),
     ("vpc: cloud services", {"vpc_cidr": net("100.64.0.0/16")}, "vpc_cidr", r"VPC 100\.64\.0\.0/16"),
     ("vpc: multicast", {"vpc_cidr": net("224.0.0.0/16")}, "vpc_cidr", r"VPC 224\.0\.0\.0/16"),
     ("vpc: loopback", {"vpc_cidr": net("127.0.0.0/16")}, "vpc_cidr", r"VPC 127\.0\.0\.0/16"),
@@ -125,7 +125,7 @@ REFUSED = [
     ("vswitch: too small", {"vswitches": (vsw("v", "192.168.0.0/30"),)}, "vswitches", r"/16 to /29"),
     ("pod: public", {"cluster_cidr": net("11.0.0.0/16")}, "cluster_cidr", r"pod CIDR 11\.0\.0\.0/16: pod addr"),
     ("pod: cloud", {"cluster_cidr": net("100.64.0.0/16")}, "cluster_cidr", r"pod CIDR 100\.64\.0\.0/16"),
-    ("pod: half public", {"cluster_cidr": net("172.0.0.0/8")}, "cluster_cidr", r"pod CIDR 172\.0\.0\.0/8"),
+    ("pod: half public", {"cluster_cidr": net("172.0.0.0/8")}, "cluster_cidr", r"172\.0\.0\.0/8: .*take 10\.0\.0\.0/8"),
     ("pod: service", {"cluster_cidr": net("172.16.0.0/14")}, "cluster_cidr", r"the service CIDR 172\.19"),
     ("service: public", {"service_cidr": net("8.0.0.0/20")}, "service_cidr", r"service CIDR 8\.0\.0\.0/20"),
     ("service: too long", {"service_cidr": net("172.19.0.0/25")}, "service_cidr", r"a mask /16 to /24"),
@@ -144,6 +144,21 @@ def test_broken_rules_are_named_with_a_way_out(change, field, says):
     assert console.check_plan(replace(plan, **{field: fixed})) == ()
     with pytest.raises(AddressPlanError, match=says):
         console.check_plan(plan, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("vswitch", "offered"),
+    [
+        pytest.param("10.1.2.0/24", "10.1.0.0/16", id="the one around its vSwitch"),
+        pytest.param("172.16.5.0/24", "192.168.0.0/16", id="not where the pods are"),
+        pytest.param("172.19.5.0/24", "192.168.0.0/16", id="not where the Services are"),
+        pytest.param("8.8.8.0/24", "192.168.0.0/16", id="not a public one"),
+    ],
+)
+def test_a_vpc_is_offered_that_holds_the_vswitches(vswitch, offered):
+    plan = ClusterPlan(vpc_cidr=net("9.9.0.0/16"), vswitches=(vsw("v", vswitch),))
+    with pytest.raises(AddressPlanError, match=rf"take {re.escape(offered)}$"):
+        console.check_plan(plan)
 
 
 def test_overlapping_vswitches():
@@ -222,7 +237,7 @@ NO_EIPS = [
         ({"nodes": (NodePlan("Node_A"),)}, r"node name 'Node_A': RFC 1123 .*take 'node-a'"),
         ({"nodes": (NodePlan("-"),)}, r"node name '-'.*take 'node-a'"),
         ({"nodes": (NodePlan(""),)}, r"node name ''"),
-        ({"nodes": (NodePlan("a" * 64),)}, r"node name 'a{64}'"),
+        ({"nodes": (NodePlan("a" * 64),)}, r"node name 'a{64}': .*take 'a{63}'$"),
         ({"nodes": (NodePlan("node-a\n"),)}, r"node name 'node-a\\n'"),
         ({"nodes": (NodePlan("x"), NodePlan("x"))}, r"two machines are called 'x'"),
         ({"nodes": (NodePlan("x"),), "other_ecs": (NodePlan("x"),)}, r"two machines are called 'x'"),
@@ -231,6 +246,7 @@ NO_EIPS = [
         ({"nodes": (NodePlan("x", ("a1",)), NodePlan("y", ("default/a1",)))}, r"two pods are called 'default/a1'"),
         ({"vswitches": ("vsw-a",)}, r"vswitches holds 'vsw-a', which is no VSwitch; write VSwitch\('vsw-a', parse"),
         ({"other_ecs": (NodePlan("db", ("x",)),)}, r"db is no node, and no pod runs there"),
+        ({"other_ecs": (NodePlan("db", host_pods=("x",)),)}, r"db is no node, and no pod runs there"),
         ({"nodes": (NodePlan("x", eip=EIP), NodePlan("y", eip=EIP))}, r"two have the EIP 47\.1\.1\.1"),
         ({"nodes": (NodePlan("x", eip=NAT_EIP),)}, r"two have the EIP 198\.51\.100\.1, .* NAT gateway"),
         *(
@@ -259,6 +275,10 @@ def test_other_refusals(change, says):
         {"mtu": 68},
         {"mtu": 118, "backend": "vxlan"},
         {"mtu": 8500},
+        {"route_tables": 10, "ccm_route_table_ids": ("vtb-system",)},
+        {"cni": "terway"},
+        {"fabric": "switch"},
+        {"nodes": nodes(1, [f"p{i}" for i in range(125)])},  # as many pods as a /25 has addresses
         *({"nodes": (NodePlan("x", eip=IPv4Address(eip)),)} for eip in ("47.1.1.1", "198.51.100.7", "203.0.113.7")),
     ],
 )
@@ -334,6 +354,12 @@ def test_preset_podcidr(cidr, says):
         console.check_plan(ClusterPlan(nodes=(NodePlan("x", pod_cidr=net(cidr)),)))
 
 
+def test_a_preset_podcidr_is_offered_that_no_other_node_has():
+    wrong, first = NodePlan("x", pod_cidr=net("10.0.0.0/25")), NodePlan("y", pod_cidr=BLOCK)
+    with pytest.raises(AddressPlanError, match=r"take 172\.16\.0\.128/25$"):
+        console.check_plan(ClusterPlan(nodes=(wrong, first, NodePlan("z"))))
+
+
 BLOCK = net("172.16.0.0/25")
 
 
@@ -356,6 +382,22 @@ BLOCK = net("172.16.0.0/25")
         (
             {"nodes": nodes(49), "route_quota": 48, "nat_gateway": False},
             r"49 nodes, .*48 custom .*raise route_quota to 49",
+        ),
+        (
+            {"nodes": nodes(2, [f"p{i}" for i in range(61)]), "cluster_cidr": net("172.16.0.0/25")},
+            r"holds 1 block of /25; take a node mask of /26$",
+        ),
+        (
+            {"nodes": nodes(2, [f"p{i}" for i in range(62)]), "cluster_cidr": net("172.16.0.0/25")},
+            r"holds 1 block of /25; take 172\.16\.0\.0/24 for the pods$",
+        ),
+        (
+            {"nodes": nodes(2), "cluster_cidr": net("172.16.0.0/27"), "node_mask": 27},
+            r"holds 1 block of /27; take a node mask of /28$",
+        ),
+        (
+            {"nodes": nodes(1, [f"p{i}" for i in range(61)]), "node_mask": 27},
+            r"61 pods on node-0, but a /27 has 29 .*mask of /26$",
         ),
         ({"nodes": nodes(1, [f"p{i}" for i in range(126)])}, r"126 pods on node-0, but a /25 has 125 .*mask of /24"),
         (

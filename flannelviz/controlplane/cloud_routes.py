@@ -104,8 +104,8 @@ def instance_of(node: Node) -> str | None:
 
     Source: `<region>.<instance id>`, with or without the prefix `alicloud://`.
     """
-    _, dot, instance = node.provider_id.removeprefix("alicloud://").partition(".")
-    return instance if dot and instance else None
+    _, _, instance = node.provider_id.removeprefix("alicloud://").partition(".")
+    return instance or None
 
 
 def node_added(controller: RouteController, vpc: VpcTables, node: Node) -> Outcome:

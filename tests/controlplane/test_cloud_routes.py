@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from flannelviz.controlplane import cloud_routes, console, vpc_api
 from flannelviz.controlplane.cloud_routes import (
     NOT_YET,
+    ROUTE_CREATED,
     RouteController,
     initialized,
     node_added,
@@ -18,7 +19,7 @@ from flannelviz.controlplane.cloud_routes import (
     reconcile,
     sync,
 )
-from flannelviz.model import ClusterPlan, Node
+from flannelviz.model import ClusterPlan, Condition, Node
 from flannelviz.tables import RouteEntry
 
 PLAN = ClusterPlan()
@@ -189,6 +190,12 @@ def test_conflict_rule(made, deleted):
     assert outcome.deleted == ((("vtb-system", made),) if deleted else ())
 
 
+def test_entry_outside_the_cluster_cidr_stays_even_where_a_podcidr_is():
+    stray, made = registered("stray", "10.1.0.0/25"), entry("10.1.0.0/25", "i-other")
+    assert not cloud_routes.conflicts(made, (stray,), PLAN.cluster_cidr)
+    assert reconcile(CCM, VPC.adding(made), (stray,)).deleted == ()
+
+
 def test_entry_to_another_instance_is_replaced_within_one_period():
     """fact-22: 172.16.0.128/25 -> other instance; five minutes by default."""
     assert cloud_routes.PERIOD == 300
@@ -318,6 +325,12 @@ def test_batch_waits_when_it_knows_no_table():
     """fact-23: the Node event creates no entry either, and is tried again."""
     outcome = node_added(CCM, TWO, NODE_A)
     assert outcome.vpc is TWO and outcome.retry == ("a",)
+    assert [event.reason for event in outcome.events] == ["SyncRouteFailed"]
+    assert sync(HEALTHY.controller, TWO, (NODE_A,), deleted=("b",)).retry == ("b", "a")
+
+
+def test_batch_with_nothing_to_do_asks_for_no_table():
+    assert sync(CCM, TWO, (replace(NODE_A, pod_cidr=None),), deleted=("unknown",)).events == ()
 
 
 @pytest.mark.parametrize("ids", [("vtb-system",), ("vtb-custom-1",), ("vtb-system", "vtb-custom-1")])
@@ -388,6 +401,9 @@ def test_instance_of_a_node(provider_id, instance):
 def test_condition_replaces_the_one_of_its_type():
     twice = cloud_routes.with_condition(NODE_A, NOT_YET)
     assert twice.conditions == NODE_A.conditions == (NOT_YET,)
+    ready = Condition("Ready", "True", "KubeletReady", "kubelet is posting ready status")
+    both = cloud_routes.with_condition(replace(NODE_A, conditions=(ready, NOT_YET)), ROUTE_CREATED)
+    assert both.conditions == (ready, ROUTE_CREATED)
 
 
 def test_five_thousand_nodes_in_one_batch():

@@ -80,13 +80,15 @@ def test_last_free_block_is_found(freed):
         pytest.param("172.16.0.0/24", {0, 1}, id="fact-06: larger than a block"),
         pytest.param("172.16.0.192/26", {1}, id="smaller than a block"),
         pytest.param("172.16.0.0/12", set(range(512)), id="larger than the cluster CIDR"),
+        pytest.param("172.0.0.0/8", set(range(512)), id="larger, and begins before it"),
         pytest.param("172.16.8.0/25", {16}, id="fact-10: block 16"),
     ],
 )
 def test_occupy_marks_every_block_it_touches(cidr, used):
     occupied = FRESH.occupy(IPv4Network(cidr))
     assert {i for i in range(512) if occupied.used >> i & 1} == used
-    assert occupied.cursor == 0
+    assert FRESH.index(IPv4Network(cidr)) == min(used)
+    assert (occupied.free, occupied.cursor) == (512 - len(used), 0)
     assert occupied.occupy(IPv4Network(cidr)) == occupied
 
 
@@ -145,6 +147,20 @@ def test_node_with_a_podcidr_keeps_it():
     assert [str(node.pod_cidr) for node in nodes] == ["172.16.0.0/25", "172.16.0.128/25", "172.16.0.0/25"]
     assert allocator.used == 0b11  # the third has the block of the first, and nobody notices
     assert events == ()
+
+
+def test_each_node_that_gets_no_block_has_its_event():
+    small = RangeAllocator(IPv4Network("172.16.0.0/25"), 25)
+    allocator, nodes, events = node_ipam.nodes_added(small, [Node("a"), Node("b"), Node("c")])
+    assert allocator.free == 0
+    assert [node.pod_cidr and str(node.pod_cidr) for node in nodes] == ["172.16.0.0/25", None, None]
+    assert events == (node_ipam.not_available("b"), node_ipam.not_available("c"))
+
+
+def test_a_leaked_block_is_free_after_a_restart():
+    leaked = node_ipam.write_failed(node_ipam.node_added(FRESH, Node("a")), server_timeout=True).allocator
+    assert allocated(1, leaked)[1] == ["172.16.0.128/25"]
+    assert allocated(1, leaked.restarted())[1] == ["172.16.0.0/25"]
 
 
 def test_deleted_node_frees_its_block():

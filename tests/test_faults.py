@@ -16,7 +16,7 @@ from flannelviz.dataplane.trace import trace
 from flannelviz.errors import FaultError
 from flannelviz.faults import FAULTS, Fault, break_network, fault_called, targets
 from flannelviz.importers.kubectl import read_kubectl
-from flannelviz.model import VPC, ServicePlan
+from flannelviz.model import VPC, NodePlan, ServicePlan
 from flannelviz.network import Network
 from flannelviz.packet import Disposition
 from flannelviz.tables import RouteEntry
@@ -478,6 +478,35 @@ def test_a_fault_is_offered_where_it_has_something_to_break(cluster: tuple[str, 
     name, network = cluster
     offered = {fault.name for fault in FAULTS if targets(network, fault)}
     assert {fault.name for fault in FAULTS} - offered == NOT_HERE.get(name, set())
+
+
+def test_a_podcidr_is_shared_only_by_a_node_with_pods_and_with_another_node() -> None:
+    duplicate = fault_called("duplicate-pod-cidr")
+    assert targets(build(plan(1, 1)).network, duplicate) == ()
+    nodes = (NodePlan("node-a", ("a1",)), NodePlan("node-b"))
+    assert targets(build(replace(article_plan(), nodes=nodes)).network, duplicate) == ("node-a",)
+
+
+def test_an_old_address_needs_a_cni0_to_be_on() -> None:
+    with pytest.raises(FaultError, match="^node-a has no cni0; run a pod there first$"):
+        break_network(build(plan(2, 0)).network, "cni0-old-address", "node-a")
+
+
+def test_where_flanneld_never_ran_no_table_has_a_row_of_its() -> None:
+    vxlan = build(replace(article_plan(), backend="vxlan")).network
+    kinds = ("fixed_links", "addresses", "routes", "neighbors", "fdb")
+    written, left = (
+        {kind for kind in kinds for row in getattr(one["node-a"], kind) if row.origin.component == "flanneld"}
+        for one in (vxlan, break_network(vxlan, "flanneld-not-running", "node-a"))
+    )
+    assert written >= {"fixed_links", "routes", "neighbors", "fdb"}
+    assert left == set()
+
+
+def test_a_row_that_a_fault_wrote_names_the_fault(network: Network) -> None:
+    dropping = break_network(network, "forward-drop", "node-a")["node-a"].chain("filter", "FORWARD")
+    assert dropping is not None
+    assert (dropping.origin.component, dropping.origin.event) == ("fault", "forward-drop")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

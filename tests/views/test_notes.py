@@ -37,6 +37,10 @@ def test_a_note_stands_on_the_box_of_its_place_alone(network: Network):
     assert found["node-b"].name == f"{found['node-b'].title}{told}"
 
 
+def test_an_ecs_that_is_no_node_has_its_note(network: Network):
+    assert {box.kind for box in with_notes(network, {"db": Note("error", "")}).values()} == {"ecs"}
+
+
 def test_without_notes_nothing_is_changed(network: Network):
     boxes = scene(network).boxes
     assert noted(network, boxes, {}) is boxes
@@ -66,4 +70,6 @@ def test_a_pod_of_a_folded_node_counts_with_the_nodes(network: Network):
 
 def test_a_pod_of_no_node_is_in_no_count(network: Network):
     pods = {f"default/p{i}": replace(network.pods["default/a1"], name=f"p{i}", node=None) for i in range(20)}
-    assert not with_notes(replace(network, pods=network.pods | pods), {"default/p9": Note("warning", "")})
+    nodes = {f"n{i}": replace(network.nodes["node-b"], name=f"n{i}") for i in range(9)}
+    for there in (network, replace(network, nodes=network.nodes | nodes)):
+        assert not with_notes(replace(there, pods=there.pods | pods), {"default/p9": Note("warning", "")})

@@ -3,9 +3,9 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 from flannelviz import allocation, describe, read_kubectl
+from tests.checkout import ROOT
 
 CELL = """
 from IPython.core.interactiveshell import InteractiveShell
@@ -45,7 +45,8 @@ def test_findings_show_themselves_as_a_table() -> None:
 
 
 def test_what_is_unknown_of_a_level_shows_as_unknown() -> None:
-    told = describe(allocation(read_kubectl(Path("tests/data/real/aliyun/ack-node/nodes.json")).network))
+    dump = ROOT / "tests" / "data" / "real" / "aliyun" / "ack-node" / "nodes.json"
+    told = describe(allocation(read_kubectl(dump).network))
     assert "None" not in told and re.search(r"addresses of nodes +1 +\? +\?", told)
 
 

@@ -487,6 +487,13 @@ def test_a_podcidr_is_shared_only_by_a_node_with_pods_and_with_another_node() ->
     assert targets(build(replace(article_plan(), nodes=nodes)).network, duplicate) == ("node-a",)
 
 
+@pytest.mark.parametrize("second", ["pod-cidr-missing", "duplicate-pod-cidr"])
+def test_what_was_written_into_a_pod_ends_with_it(network: Network, second: str) -> None:
+    """Without its podCIDR no pod of a node is wired, and with another one each is wired anew."""
+    both = break_network(break_network(network, "pod-without-default-route", "a1"), second, "node-a")
+    assert both["a1"] == break_network(network, second, "node-a")["a1"]
+
+
 def test_an_old_address_needs_a_cni0_to_be_on() -> None:
     with pytest.raises(FaultError, match="^node-a has no cni0; run a pod there first$"):
         break_network(build(plan(2, 0)).network, "cni0-old-address", "node-a")

@@ -195,7 +195,13 @@ def with_the_podcidr_of_another(network: Network, node: str) -> Network:
     rewired = wired(bare, node, pods, netconf)
     assert isinstance(rewired, Tables), "a node without cni0 takes any podCIDR"
     nodes = {**network.nodes, node: replace(network.nodes[node], pod_cidr=other.pod_cidr)}
-    return replace(network, nodes=nodes).writing(node, rewired)
+    return replace(unwired(network, node), nodes=nodes).writing(node, rewired)
+
+
+def unwired(network: Network, node: str) -> Network:
+    """Return `network` without what was written into the pods of `node`: it was in namespaces that are gone."""
+    gone = network.pods_on(node)
+    return replace(network, written={place: told for place, told in network.written.items() if place not in gone})
 
 
 def port_changed(change: Callable[[Port], Port]) -> Break:

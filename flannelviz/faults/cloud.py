@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from flannelviz.controlplane.cloud_routes import initialized
 from flannelviz.controlplane.flanneld import SUBNET_ENV
 from flannelviz.errors import FaultError
-from flannelviz.faults.changes import Break, origin, without_cni0, without_flanneld
+from flannelviz.faults.changes import Break, origin, unwired, without_cni0, without_flanneld
 from flannelviz.model import Pod
 from flannelviz.network import Network
 from flannelviz.tables import (
@@ -113,7 +113,7 @@ def without_pod_cidr(network: Network, node: str) -> Network:
     left = _without_route(network.writing_vpc(without_entry(network, node).vpc), (node,)).writing(node, bare)
     unallocated = replace(left.nodes[node], pod_cidr=None, annotations=())
     stuck = {place: _stuck(network.pods[place]) for place in network.pods_on(node)}
-    return replace(left, nodes={**left.nodes, node: unallocated}, pods={**left.pods, **stuck})
+    return replace(unwired(left, node), nodes={**left.nodes, node: unallocated}, pods={**left.pods, **stuck})
 
 
 def _stuck(pod: Pod) -> Pod:

@@ -30,7 +30,7 @@ from flannelviz.tables import (
 from flannelviz.views.ruletext import rule_text
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
-OWN_MAC = Origin("kernel", "knows its own MACs", "a bridge and each of its ports have one")
+OWN_MAC = Origin("kernel", "own MAC")
 
 
 def row_text(row: object) -> str:

@@ -21,7 +21,7 @@ from flannelviz.kernel.pipe import read, write
 from flannelviz.kernel.probe import NAMESPACES, cannot_hold, why_not
 from flannelviz.kernel.router import OUTSIDE_ADDRESS
 from flannelviz.kernel.story import Names, story
-from flannelviz.kernel.tools import program
+from flannelviz.kernel.tools import program, variables
 from flannelviz.model import INTERNET, VPC, parse_address
 from flannelviz.network import Network
 from flannelviz.packet import PING_SIZE, Packet, Trace, check
@@ -155,7 +155,9 @@ def _start() -> subprocess.Popen[bytes]:
         code = START.format(root=str(ROOT), parent=parent)
         command = [program("unshare") or "unshare", *NAMESPACES, sys.executable, "-I", "-S", "-c", code]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, pass_fds=(parent,), start_new_session=True)
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, pass_fds=(parent,), start_new_session=True, env=variables()
+        )
     finally:
         os.close(parent)
 

@@ -6,7 +6,15 @@ import platform
 import subprocess
 from pathlib import Path
 
-from flannelviz.kernel.tools import PLUGINS, PLUGINS_PACKAGE, PROGRAMS, plugin_folder, plugin_folders, program
+from flannelviz.kernel.tools import (
+    PLUGINS,
+    PLUGINS_PACKAGE,
+    PROGRAMS,
+    plugin_folder,
+    plugin_folders,
+    program,
+    variables,
+)
 from flannelviz.network import Network
 from flannelviz.tables import VNI, VXLAN_PORT, Tables
 
@@ -59,7 +67,7 @@ def _refusal(*words: str) -> str | None:
     Shape: in a process group of its own, so that an interrupt typed at the terminal is not taken for a refusal.
     """
     command = [program("unshare") or "unshare", *NAMESPACES, program("ip") or "ip", *words]
-    done = subprocess.run(command, capture_output=True, text=True, process_group=0)
+    done = subprocess.run(command, capture_output=True, text=True, process_group=0, env=variables())
     if done.returncode == 0:
         return None
     return " ".join(done.stderr.split()) or f"unshare ended with {done.returncode}"

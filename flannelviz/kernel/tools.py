@@ -31,6 +31,14 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=f"{path}:{ADMIN_FOLDERS}") if path else None
 
 
+def variables() -> dict[str, str]:
+    """Return the environment variables as they are now, for a program that is started while others may change them.
+
+    Source: setenv(3) moves the environment in memory; a program that is given none is started with what was there.
+    """
+    return {name: value for name in list(os.environ) if (value := os.environ.get(name)) is not None}
+
+
 def plugin_folders() -> tuple[str, ...]:
     """Return the folders in which CNI plugins are searched."""
     asked = os.environ.get("CNI_PATH")

@@ -4,6 +4,7 @@ import os
 import platform
 import resource
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,27 @@ def test_missing_plugins_name_their_package(monkeypatch: pytest.MonkeyPatch, tmp
     for name in PLUGINS:
         (tmp_path / name).touch(mode=0o755)
     assert "containernetworking-plugins" not in str(why_not())
+
+
+def test_variables_may_change_while_it_is_asked() -> None:
+    """As other threads of a notebook do, and pytest does between two tests."""
+    over = threading.Event()
+
+    def change() -> None:
+        names = [f"FLANNELVIZ_CHANGES_{number}" for number in range(400)]
+        while not over.is_set():
+            os.environ.update(dict.fromkeys(names, "now"))
+            for name in names:
+                del os.environ[name]
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for _ in range(20):
+            probe._refusal("link")
+    finally:
+        over.set()
+        changing.join()
 
 
 def test_a_machine_that_forbids_namespaces_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

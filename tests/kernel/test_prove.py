@@ -47,7 +47,7 @@ def test_a_share_of_the_proof(refusal: str | None) -> None:
     shown = "\n".join(pasted(one.case, f"case_{SEED}_{one.number}", one.differences) for one in share.found)
     assert not share.found, shown
     assert share.tally.packets == share.tally.agreed == SHARE >= 300
-    assert (share.tally.again, share.lost) == (0, {})
+    assert share.lost == {}  # how many of them had to be asked again depends on the lots that the kernel draws
     assert set(share.tally.of("backend")) == set(ALL_WAYS)
     assert set(share.tally.of("protocol")) == set(PROTOCOLS)
     assert len(share.tally.of("fault")) >= LEAST_FAULTS

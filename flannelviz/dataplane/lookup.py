@@ -28,7 +28,7 @@ def longest_prefix_match(rows: Iterable[Row], dst: IPv4Address) -> tuple[Row | N
 
 
 class Fib(Generic[Row]):
-    """The same answers from one dictionary for each prefix length in use, longest first.
+    """The same answers from one index for each prefix length in use, the longest asked first.
 
     Who comes second does not depend on the address but on the block alone, so each block holds both rows.
     `decide(number)` returns the row that decides for the address `number`, and the runner-up.

@@ -32,7 +32,7 @@ _CONTROLS = (
     ".fv-controls>.fv-field:has(.fv-message){flex-basis:32em}"
     ".fv-controls>.widget-accordion{flex:0 1 20em;margin:0;align-self:end}"
     ".fv-controls>.widget-accordion:has(.jupyter-widget-Collapse-open){flex-basis:100%}"
-    ".fv-controls>.fv-field:has(.widget-label)~.jupyter-button{margin-top:24px}"
+    ".fv-controls>.fv-field~.jupyter-button{margin-top:24px}"
     "@container (max-width:640px){.fv-controls{gap:4px 10px}"
     ".fv-controls>:is(.fv-field,.widget-accordion){flex:1 1 calc(50% - 10px)}"
     ".fv-controls>.fv-field.fv-wide{flex-basis:100%}}"
